@@ -1,0 +1,343 @@
+//! Proves a module zip: walks it strictly, checks every content and computes its h1, reading each byte once.
+//!
+//! What a bad zip can do, and the line of defence:
+//! - hide bytes no reader shows (before, between, after records): records must cover the file without a gap
+//! - show one reader this and another that (two names alike, local header and directory at odds, overlapping
+//!   records, an archive inside a comment): one entry per name, headers must agree, records may not overlap
+//! - escape its folder, or collide on another file system: the names' rules of `modferry_format::zip_names`
+//! - burst (sizes that lie, endless deflate): inflating stops one byte past the declared size, sums are limited
+//! - be damaged: crc32 of each content, exact end of each deflate stream
+//! - carry a link: only regular files and directories by their mode
+//!
+//! Archives end at their end record; a comment, extra fields and times are allowed, as `go` allows them.
+
+use crate::tape::Tape;
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+use modferry_format::hash::H1Builder;
+use modferry_format::zip_names::{MAX_ZIP_BYTES, ZipNames};
+use modferry_format::{FileSha256, H1, ModuleVersion};
+use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
+use sha2::{Digest, Sha256};
+use std::io::{self, Write};
+
+/// What proving a zip gives.
+#[derive(Debug)]
+pub struct Proof {
+    /// Hash of the file.
+    pub sha256: FileSha256,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// The h1 of the content, or why the zip is refused.
+    pub h1: Result<H1, String>,
+}
+
+/// Why a walk stopped: the zip is bad, or it could not be read.
+enum Stop {
+    Refused(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<rawzip::Error> for Stop {
+    fn from(error: rawzip::Error) -> Self {
+        match error.into_kind() {
+            rawzip::ErrorKind::IO(error) => Self::Io(error),
+            kind => Self::Refused(format!("not a zip: {}", rawzip::Error::from(kind))),
+        }
+    }
+}
+
+fn refuse<T>(reason: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Refused(reason.into()))
+}
+
+/// One entry as the central directory states it.
+struct Record {
+    name: String,
+    offset: u64,
+    compressed: u64,
+    size: u64,
+    crc: u32,
+    flags: u16,
+    method: CompressionMethod,
+}
+
+/// The buffers and the inflater of one worker, kept from zip to zip.
+pub struct Prover {
+    directory_buffer: Vec<u8>,
+    out: Vec<u8>,
+    inflate: Decompress,
+}
+
+/// Room for the largest central directory record: three fields of 64 KiB and the fixed part.
+const DIRECTORY_BUFFER_BYTES: usize = 256 * 1024;
+const OUT_BUFFER_BYTES: usize = 128 * 1024;
+
+const LOCAL_HEADER_BYTES: usize = 30;
+const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
+const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
+const DIRECTORY_RECORD_BYTES: u64 = 46;
+/// Zip64 end record without extensible data, and its locator, as every writer makes them.
+const ZIP64_END_BYTES: u64 = 56 + 20;
+const FLAG_ENCRYPTED: u16 = 1;
+const FLAG_DESCRIPTOR: u16 = 1 << 3;
+/// Stands in a 32-bit size field when the size is in a zip64 extra field.
+const IN_ZIP64: u32 = u32::MAX;
+
+impl Default for Prover {
+    fn default() -> Self {
+        Self {
+            directory_buffer: vec![0; DIRECTORY_BUFFER_BYTES],
+            out: vec![0; OUT_BUFFER_BYTES],
+            inflate: Decompress::new(false),
+        }
+    }
+}
+
+impl Prover {
+    /// Proves the zip of `version` in the `size` bytes of `file`; `copy` gets every byte of it on the way.
+    ///
+    /// An error is one of reading or copying; a bad zip is an `Err` in [`Proof::h1`].
+    pub fn prove<R: ReaderAt>(
+        &mut self,
+        version: &ModuleVersion,
+        file: R,
+        size: u64,
+        copy: Option<&mut dyn Write>,
+    ) -> io::Result<Proof> {
+        let mut tape = Tape::new(&file, size, copy);
+        let h1 = match self.walk(version, &file, size, &mut tape) {
+            Ok(h1) => Ok(h1),
+            Err(Stop::Refused(reason)) => Err(reason),
+            Err(Stop::Io(error)) => return Err(error),
+        };
+        let sha256 = tape.finish()?;
+        Ok(Proof { sha256, size, h1 })
+    }
+
+    fn walk<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64, tape: &mut Tape<'_, R>) -> Result<H1, Stop> {
+        if size > MAX_ZIP_BYTES {
+            return refuse("larger than 500 MiB");
+        }
+        let records = self.directory(version, file, size)?;
+        let mut h1 = H1Builder::default();
+        let Some((first, rest)) = records.entries.split_first() else {
+            return if records.start == 0 { Ok(h1.finish()) } else { refuse("bytes before the central directory belong to no entry") };
+        };
+        // The end of each entry is where the next one starts; the gap is its data descriptor or a lie.
+        let ends = rest.iter().map(|record| record.offset).chain([records.start]);
+        for (record, end) in std::iter::once(first).chain(rest).zip(ends) {
+            if record.offset != tape.position() {
+                return refuse(format!("{:?}: bytes between two entries, or entries that overlap", record.name));
+            }
+            let digest = self.entry(record, end, tape)?;
+            h1.add(record.name.as_str(), digest);
+        }
+        Ok(h1.finish())
+    }
+
+    /// Reads the central directory: all entries by their place in the file, and where it starts itself.
+    fn directory<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> Result<Directory, Stop> {
+        let archive: ZipArchive<&R> =
+            ZipLocator::new().locate_in_reader(file, &mut self.directory_buffer, size).map_err(|(_, error)| Stop::from(error))?;
+        if archive.end_offset() != size {
+            return refuse("bytes after the end of the archive");
+        }
+        let mut names = ZipNames::new(version);
+        let mut entries = Vec::new();
+        let mut last_record = None;
+        let mut walk = archive.entries(&mut self.directory_buffer);
+        while let Some(record) = walk.next_entry()? {
+            let name = str::from_utf8(record.file_path().as_ref())
+                .map_err(|_| Stop::Refused(format!("entry {}: name is not UTF-8", entries.len())))?;
+            let refused = |reason: &str| Stop::Refused(format!("{name:?}: {reason}"));
+            names.add(name, record.uncompressed_size_hint()).map_err(|reason| refused(&reason))?;
+            if !matches!(record.mode().value() & 0o170_000, 0 | 0o100_000 | 0o040_000) {
+                return Err(refused("neither a regular file nor a directory"));
+            }
+            entries.push(Record {
+                name: name.to_owned(),
+                offset: record.local_header_offset(),
+                compressed: record.compressed_size_hint(),
+                size: record.uncompressed_size_hint(),
+                crc: record.crc32(),
+                flags: record.flags().as_u16(),
+                method: record.compression_method(),
+            });
+            last_record = Some(record.central_directory_offset());
+        }
+        if archive.entries_hint() != entries.len() as u64 {
+            return refuse(format!("{} entries, the end record says {}", entries.len(), archive.entries_hint()));
+        }
+        let start = archive.directory_offset();
+        let end = last_record.map_or(Ok(start), |offset| record_end(file, offset))?;
+        let gap = archive.eocd_offset().checked_sub(end);
+        if !(gap == Some(0) || gap == Some(ZIP64_END_BYTES) && is_zip64_end(file, end)?) {
+            return refuse("bytes between the central directory and the end record");
+        }
+        // Most archives are in this order already.
+        entries.sort_by_key(|record: &Record| record.offset);
+        Ok(Directory { entries, start })
+    }
+
+    /// Reads one entry from the tape up to `end` and gives the digest of its content.
+    fn entry<R: ReaderAt>(&mut self, record: &Record, end: u64, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
+        let refused = |reason: &str| Stop::Refused(format!("{:?}: {reason}", record.name));
+        let header: [u8; LOCAL_HEADER_BYTES] = tape.array().map_err(|_| refused("local header is cut off"))?;
+        let (half, word) = (|at: usize| u16::from_le_bytes([header[at], header[at + 1]]), |at| word(&header, at));
+        if word(0) != LOCAL_SIGNATURE {
+            return Err(refused("no local header where the central directory says"));
+        }
+        if record.flags & FLAG_ENCRYPTED != 0 {
+            return Err(refused("encrypted"));
+        }
+        if half(6) != record.flags || half(8) != record.method.as_u16() {
+            return Err(refused("local header and central directory state different flags or methods"));
+        }
+        let has_descriptor = record.flags & FLAG_DESCRIPTOR != 0;
+        let fields = [(word(14), u64::from(record.crc)), (word(18), record.compressed), (word(22), record.size)];
+        for (index, (local, stated)) in fields.into_iter().enumerate() {
+            let deferred = has_descriptor && local == 0;
+            let in_extra_field = index > 0 && local == IN_ZIP64;
+            if u64::from(local) != stated && !deferred && !in_extra_field {
+                return Err(refused("local header and central directory state different sizes or checksums"));
+            }
+        }
+        let (name_len, extra_len) = (half(26), half(28));
+        if tape.vec(name_len.into())? != record.name.as_bytes() {
+            return Err(refused("local header has another name than the central directory"));
+        }
+        tape.skip(extra_len.into())?;
+        // Keeps a lying size from reading past this entry: all comparisons below are within its own bytes.
+        let data_end = tape.position().checked_add(record.compressed).filter(|&data_end| data_end <= end);
+        let data_end = data_end.ok_or_else(|| refused("overlaps the next record"))?;
+        let digest = match record.method {
+            CompressionMethod::STORE => self.stored(record, tape)?,
+            CompressionMethod::DEFLATE => self.deflated(record, data_end, tape)?,
+            other => return Err(refused(&format!("compression method {}; Go knows store and deflate", other.as_u16()))),
+        };
+        let descriptor = tape.vec(usize::try_from(end - data_end).unwrap_or(usize::MAX).min(DESCRIPTOR_MAX_BYTES + 1))?;
+        let fits = if has_descriptor { is_descriptor_of(record, &descriptor) } else { descriptor.is_empty() };
+        if fits { Ok(digest) } else { Err(refused("bytes after its content that are not its data descriptor")) }
+    }
+
+    fn stored<R: ReaderAt>(&mut self, record: &Record, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
+        if record.compressed != record.size {
+            return refuse(format!("{:?}: stored, but with two sizes", record.name));
+        }
+        let mut content = Content::default();
+        let mut left = record.size;
+        while left > 0 {
+            let chunk = tape.available(left)?;
+            content.update(chunk);
+            let taken = chunk.len();
+            left -= taken as u64;
+            tape.consume(taken);
+        }
+        content.finish(record)
+    }
+
+    fn deflated<R: ReaderAt>(&mut self, record: &Record, data_end: u64, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
+        let refused = |reason: &str| Stop::Refused(format!("{:?}: {reason}", record.name));
+        self.inflate.reset(false);
+        let mut content = Content::default();
+        loop {
+            let left = data_end - tape.position();
+            let input = if left == 0 { &[][..] } else { tape.available(left)? };
+            let (before_in, before_out) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self
+                .inflate
+                .decompress(input, &mut self.out, FlushDecompress::None)
+                .map_err(|error| refused(&format!("cannot inflate: {error}")))?;
+            // Both differences are at most the lengths of the buffers.
+            let taken = (self.inflate.total_in() - before_in) as usize;
+            let given = (self.inflate.total_out() - before_out) as usize;
+            tape.consume(taken);
+            content.update(&self.out[..given]);
+            if self.inflate.total_out() > record.size {
+                return Err(refused("inflates to more than its stated size"));
+            }
+            match status {
+                Status::StreamEnd if tape.position() == data_end => return content.finish(record),
+                Status::StreamEnd => return Err(refused("bytes after the end of its deflate stream")),
+                Status::Ok | Status::BufError if taken == 0 && given == 0 => {
+                    return Err(refused("deflate stream is cut off"));
+                }
+                Status::Ok | Status::BufError => {}
+            }
+        }
+    }
+}
+
+struct Directory {
+    entries: Vec<Record>,
+    start: u64,
+}
+
+/// Hash, checksum and length of one content, side by side.
+#[derive(Default)]
+struct Content {
+    sha256: Sha256,
+    crc: Crc,
+    len: u64,
+}
+
+impl Content {
+    fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.crc.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
+    fn finish(self, record: &Record) -> Result<[u8; 32], Stop> {
+        if self.len != record.size {
+            return refuse(format!("{:?}: content has {} bytes, {} are stated", record.name, self.len, record.size));
+        }
+        if self.crc.sum() != record.crc {
+            return refuse(format!("{:?}: content has not the stated crc32", record.name));
+        }
+        Ok(self.sha256.finalize().into())
+    }
+}
+
+/// The longest data descriptor: signature, crc32, two sizes of 8 bytes.
+const DESCRIPTOR_MAX_BYTES: usize = 24;
+
+/// Whether these are the crc32 and sizes of the record, with or without signature, in 4 or 8 bytes each.
+fn is_descriptor_of(record: &Record, bytes: &[u8]) -> bool {
+    let mut forms: Vec<Vec<u8>> = Vec::new();
+    for signature in [&[][..], &DESCRIPTOR_SIGNATURE.to_le_bytes()] {
+        let start = [signature, &record.crc.to_le_bytes()].concat();
+        let long = [&start[..], &record.compressed.to_le_bytes(), &record.size.to_le_bytes()].concat();
+        if let (Ok(compressed), Ok(size)) = (u32::try_from(record.compressed), u32::try_from(record.size)) {
+            forms.push([&start[..], &compressed.to_le_bytes(), &size.to_le_bytes()].concat());
+        }
+        forms.push(long);
+    }
+    forms.iter().any(|form| form == bytes)
+}
+
+/// Where the central directory record at `offset` ends.
+fn record_end<R: ReaderAt>(file: &R, offset: u64) -> Result<u64, Stop> {
+    let mut fixed = [0; DIRECTORY_RECORD_BYTES as usize];
+    file.read_exact_at(&mut fixed, offset)?;
+    let half = |at: usize| u64::from(u16::from_le_bytes([fixed[at], fixed[at + 1]]));
+    Ok(offset + DIRECTORY_RECORD_BYTES + half(28) + half(30) + half(32))
+}
+
+/// Whether the zip64 end record and its locator stand at `offset`, each of its plain size.
+fn is_zip64_end<R: ReaderAt>(file: &R, offset: u64) -> Result<bool, Stop> {
+    let mut bytes = [0; ZIP64_END_BYTES as usize];
+    file.read_exact_at(&mut bytes, offset)?;
+    let long = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+    Ok(word(&bytes, 0) == 0x0606_4b50 && long(4) == 56 - 12 && word(&bytes, 56) == 0x0706_4b50 && long(64) == offset)
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}

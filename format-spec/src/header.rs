@@ -1,0 +1,225 @@
+//! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M46).
+
+use crate::invalid::Invalid;
+use crate::json::{self, Value};
+use crate::root::HeadFile;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// The format that this crate describes.
+pub const FORMAT: u32 = 1;
+/// The draft of format 1; drafts do not read each other. Gone when the format is frozen.
+pub const DRAFT: u32 = 1;
+/// The claim of a bundle that carries no part of any checksum database.
+pub const EVERY_MODULE: &str = "*";
+/// The channel of a bundle that names none.
+pub const DEFAULT_CHANNEL: &str = "main";
+
+const KIND: &str = "bundle.json";
+
+/// The content of `bundle.json`. Members that this version does not know are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Always [`FORMAT`]; the first member, so that any reader can decide at once.
+    pub format: u32,
+    /// Names of things that a reader must know to read this bundle; none exist yet.
+    pub requires_features: Vec<String>,
+    /// Always [`DRAFT`].
+    pub draft: u32,
+    /// Which stream of bundles this is; a mirror takes the channels its policy names.
+    pub channel: String,
+    /// When the bundle was made, RFC 3339 in UTC: SOURCE_DATE_EPOCH where set, else the clock.
+    pub created: String,
+    /// The program that made it, with its version.
+    pub tool: String,
+    /// The go command that resolved it, such as `go1.26.8`.
+    pub go: String,
+    /// What the bundle was made for.
+    pub roots: Vec<Root>,
+    /// Ids of the bundles that the far side is taken to have; none for a full bundle.
+    pub base: Vec<String>,
+    /// Patterns, as in GONOSUMDB, of the modules that are carried without a checksum-database record.
+    pub without_record: Vec<String>,
+    /// What upstream said when it was asked for versions.
+    pub observations: Vec<Observation>,
+    /// Files that belong to the closure and could not be had.
+    pub not_carried: Vec<NotCarried>,
+    /// How much is in it.
+    pub counts: Counts,
+    /// Sum of the sizes of the content, in bytes.
+    pub bytes: u64,
+}
+
+/// One thing that the user wants to work inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// What kind of root it is.
+    pub kind: RootKind,
+    /// How much of its closure is carried.
+    pub level: Level,
+    /// The module path; that of a main module need not be one that a proxy can serve.
+    pub module: String,
+    /// The version, for a root that was given as `path@version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The go line of its go.mod, empty if there is none.
+    pub go: String,
+    /// The requirements of its go.mod as `path@version`, replacements applied.
+    pub requires: Vec<String>,
+    /// The replacements of its go.mod by other versions, as `old => new`.
+    pub replaces: Vec<String>,
+    /// Modules that its go.mod replaces by a directory; their sources must travel with the project.
+    pub local: Vec<String>,
+}
+
+/// Kinds of roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootKind {
+    /// A directory with a go.mod.
+    Module,
+    /// A go.mod file alone.
+    GoMod,
+    /// `path@version`, as a dependency and as a main module.
+    Version,
+}
+
+impl fmt::Display for RootKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// How much of a root's closure is carried; leaner levels come with later drafts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// All that `go mod download all` asks for: every module of the graph.
+    All,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// What upstream answered to a version query.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Observation {
+    /// The module that was asked for.
+    pub module: String,
+    /// The query, such as `latest`.
+    pub query: String,
+    /// The version that upstream named.
+    pub version: String,
+}
+
+/// A file of the closure that is not in the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NotCarried {
+    /// Its path, as it would stand in the manifest.
+    pub path: String,
+    /// Why, in the words of upstream or of the user's choice.
+    pub reason: String,
+}
+
+/// How many of each there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Modules with at least one version file.
+    pub modules: u64,
+    /// Module versions with at least one file.
+    pub versions: u64,
+    /// `.zip` files.
+    pub zips: u64,
+    /// All files of the content.
+    pub files: u64,
+}
+
+/// Why a header cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// It breaks a rule.
+    Invalid(Invalid),
+    /// It may be fine, but is for another version of the format: which part, and what this version reads.
+    Unsupported(String),
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Unsupported(what) => write!(f, "{KIND}: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for HeaderError {}
+
+impl From<Invalid> for HeaderError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl Header {
+    /// Reads `bundle.json`. Format, features and draft are judged first, before anything else in it is
+    /// understood (SPEC M41).
+    pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let invalid =
+            |reason: String| HeaderError::Invalid(Invalid::new(KIND, &String::from_utf8_lossy(bytes), reason));
+        if bytes.len() as u64 > HeadFile::BundleJson.max_bytes() {
+            return Err(invalid("larger than 16 MiB".to_owned()));
+        }
+        let Value::Object(members) = json::parse(bytes)? else {
+            return Err(invalid("not a JSON object".to_owned()));
+        };
+        let [(first, format), (second, features), rest @ ..] = &members[..] else {
+            return Err(invalid("must begin with format and requires_features".to_owned()));
+        };
+        let (Value::Integer(format), Value::Array(features)) = (format, features) else {
+            return Err(invalid("format must be a number and requires_features a list".to_owned()));
+        };
+        if first != "format" || second != "requires_features" {
+            return Err(invalid("must begin with format and requires_features".to_owned()));
+        }
+        if *format != i128::from(FORMAT) {
+            return Err(HeaderError::Unsupported(format!(
+                "format {format}; this modferry reads format {FORMAT}, take a newer one"
+            )));
+        }
+        if let Some(feature) = features.first() {
+            let name = if let Value::String(name) = feature { name.as_str() } else { "?" };
+            return Err(HeaderError::Unsupported(format!(
+                "feature {name:?} is not known to this modferry, take a newer one"
+            )));
+        }
+        let draft = rest.iter().find(|(key, _)| key == "draft").map(|(_, value)| value);
+        if draft != Some(&Value::Integer(DRAFT.into())) {
+            return Err(HeaderError::Unsupported(format!(
+                "not draft {DRAFT} of format {FORMAT}; drafts do not read each other, take the modferry that made it"
+            )));
+        }
+        let header: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        header
+            .created
+            .parse::<jiff::Timestamp>()
+            .map_err(|_| invalid(format!("created {:?} is no time", header.created)))?;
+        Ok(header)
+    }
+
+    /// The bytes of `bundle.json`: members in the order of this type, indented by two, a final newline
+    /// (SPEC M42).
+    pub fn to_json(&self) -> String {
+        // Serializing plain strings and numbers to memory cannot fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}

@@ -1,0 +1,27 @@
+//! The fixed text of `README.txt` (SPEC M24): how to check and use a bundle without modferry.
+
+/// The bytes of `README.txt` in draft 1 of format 1; no id, no date, so it is the same in each bundle.
+pub const TEXT: &str = "\
+This directory is a modferry bundle: Go modules for a network without internet, in the layout of Go's module
+download API, format 1.
+
+Check it, with GNU coreutils alone:
+
+    sha256sum --strict --quiet -c BUNDLE
+    sha256sum --strict --quiet -c SHA256SUMS
+    diff <(cut -c67- SHA256SUMS | LC_ALL=C sort) <(find download extra -type f 2>/dev/null | LC_ALL=C sort)
+    find . ! -type f ! -type d
+
+The first command prints nothing if the list files are whole, the second if every listed file is; the third
+finds files too many or too few, the fourth finds links and devices. The id of the bundle is the output of
+`sha256sum BUNDLE`; compare it with the one that the sender told you.
+
+Use it, with the go command alone:
+
+    GOPROXY=file:///path/to/this/directory/download go mod download all
+
+Modules named in without_record in bundle.json carry no proof from the public checksum database. Name them in
+GONOSUMDB (a * there means all of them). Do not name them in GOPRIVATE: it would make go leave the bundle.
+
+Any web server can serve the directory download/ as it is; GOPROXY is then its URL.
+";
