@@ -1,1 +1,28 @@
-//! modferry
+//! Makes it happen: the commands of modferry, without a terminal.
+//!
+//! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
+//! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
+//!
+//! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`]
+//! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
+//! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
+//! - work: [`work_space`], [`jobs`], [`tape`]
+
+pub mod bundle;
+pub mod byte_size;
+pub mod carrier;
+pub mod context;
+pub mod env;
+pub mod error;
+pub mod go_command;
+pub mod head;
+pub mod jobs;
+pub mod manifest_reader;
+pub mod module_cache;
+pub mod module_zip;
+pub mod show;
+pub mod source;
+pub mod tape;
+pub mod verify;
+pub mod why;
+pub mod work_space;

@@ -103,15 +103,15 @@ impl Prover {
     /// Proves the zip of `version` in the `size` bytes of `file`; `copy` gets every byte of it on the way.
     ///
     /// An error is one of reading or copying; a bad zip is an `Err` in [`Proof::h1`].
-    pub fn prove<R: ReaderAt>(
+    pub fn prove<'a, R: ReaderAt>(
         &mut self,
         version: &ModuleVersion,
-        file: R,
+        file: &'a R,
         size: u64,
-        copy: Option<&mut dyn Write>,
+        copy: Option<&'a mut (dyn Write + 'a)>,
     ) -> io::Result<Proof> {
-        let mut tape = Tape::new(&file, size, copy);
-        let h1 = match self.walk(version, &file, size, &mut tape) {
+        let mut tape = Tape::new(file, size, copy);
+        let h1 = match self.walk(version, file, size, &mut tape) {
             Ok(h1) => Ok(h1),
             Err(Stop::Refused(reason)) => Err(reason),
             Err(Stop::Io(error)) => return Err(error),
@@ -120,14 +120,24 @@ impl Prover {
         Ok(Proof { sha256, size, h1 })
     }
 
-    fn walk<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64, tape: &mut Tape<'_, R>) -> Result<H1, Stop> {
+    fn walk<R: ReaderAt>(
+        &mut self,
+        version: &ModuleVersion,
+        file: &R,
+        size: u64,
+        tape: &mut Tape<'_, R>,
+    ) -> Result<H1, Stop> {
         if size > MAX_ZIP_BYTES {
             return refuse("larger than 500 MiB");
         }
         let records = self.directory(version, file, size)?;
         let mut h1 = H1Builder::default();
         let Some((first, rest)) = records.entries.split_first() else {
-            return if records.start == 0 { Ok(h1.finish()) } else { refuse("bytes before the central directory belong to no entry") };
+            return if records.start == 0 {
+                Ok(h1.finish())
+            } else {
+                refuse("bytes before the central directory belong to no entry")
+            };
         };
         // The end of each entry is where the next one starts; the gap is its data descriptor or a lie.
         let ends = rest.iter().map(|record| record.offset).chain([records.start]);
@@ -143,8 +153,9 @@ impl Prover {
 
     /// Reads the central directory: all entries by their place in the file, and where it starts itself.
     fn directory<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> Result<Directory, Stop> {
-        let archive: ZipArchive<&R> =
-            ZipLocator::new().locate_in_reader(file, &mut self.directory_buffer, size).map_err(|(_, error)| Stop::from(error))?;
+        let archive: ZipArchive<&R> = ZipLocator::new()
+            .locate_in_reader(file, &mut self.directory_buffer, size)
+            .map_err(|(_, error)| Stop::from(error))?;
         if archive.end_offset() != size {
             return refuse("bytes after the end of the archive");
         }
@@ -153,7 +164,8 @@ impl Prover {
         let mut last_record = None;
         let mut walk = archive.entries(&mut self.directory_buffer);
         while let Some(record) = walk.next_entry()? {
-            let name = str::from_utf8(record.file_path().as_ref())
+            let raw_name = record.file_path();
+            let name = str::from_utf8(raw_name.as_ref())
                 .map_err(|_| Stop::Refused(format!("entry {}: name is not UTF-8", entries.len())))?;
             let refused = |reason: &str| Stop::Refused(format!("{name:?}: {reason}"));
             names.add(name, record.uncompressed_size_hint()).map_err(|reason| refused(&reason))?;
@@ -166,7 +178,7 @@ impl Prover {
                 compressed: record.compressed_size_hint(),
                 size: record.uncompressed_size_hint(),
                 crc: record.crc32(),
-                flags: record.flags().as_u16(),
+                flags: record.flags().bits(),
                 method: record.compression_method(),
             });
             last_record = Some(record.central_directory_offset());
@@ -219,9 +231,12 @@ impl Prover {
         let digest = match record.method {
             CompressionMethod::STORE => self.stored(record, tape)?,
             CompressionMethod::DEFLATE => self.deflated(record, data_end, tape)?,
-            other => return Err(refused(&format!("compression method {}; Go knows store and deflate", other.as_u16()))),
+            other => {
+                return Err(refused(&format!("compression method {}; Go knows store and deflate", other.as_u16())));
+            }
         };
-        let descriptor = tape.vec(usize::try_from(end - data_end).unwrap_or(usize::MAX).min(DESCRIPTOR_MAX_BYTES + 1))?;
+        let descriptor =
+            tape.vec(usize::try_from(end - data_end).unwrap_or(usize::MAX).min(DESCRIPTOR_MAX_BYTES + 1))?;
         let fits = if has_descriptor { is_descriptor_of(record, &descriptor) } else { descriptor.is_empty() };
         if fits { Ok(digest) } else { Err(refused("bytes after its content that are not its data descriptor")) }
     }
@@ -242,7 +257,12 @@ impl Prover {
         content.finish(record)
     }
 
-    fn deflated<R: ReaderAt>(&mut self, record: &Record, data_end: u64, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
+    fn deflated<R: ReaderAt>(
+        &mut self,
+        record: &Record,
+        data_end: u64,
+        tape: &mut Tape<'_, R>,
+    ) -> Result<[u8; 32], Stop> {
         let refused = |reason: &str| Stop::Refused(format!("{:?}: {reason}", record.name));
         self.inflate.reset(false);
         let mut content = Content::default();

@@ -12,7 +12,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub struct Tape<'a, R> {
     file: &'a R,
     size: u64,
-    copy: Option<&'a mut dyn Write>,
+    copy: Option<&'a mut (dyn Write + 'a)>,
     sha256: Sha256,
     buffer: Vec<u8>,
     /// The part of the buffer that holds bytes not consumed yet.
@@ -23,7 +23,7 @@ pub struct Tape<'a, R> {
 
 impl<'a, R: ReaderAt> Tape<'a, R> {
     /// A tape over the first `size` bytes of `file`.
-    pub fn new(file: &'a R, size: u64, copy: Option<&'a mut dyn Write>) -> Self {
+    pub fn new(file: &'a R, size: u64, copy: Option<&'a mut (dyn Write + 'a)>) -> Self {
         let buffer = vec![0; BUFFER_BYTES.min(usize::try_from(size).unwrap_or(BUFFER_BYTES).max(1))];
         Self { file, size, copy, sha256: Sha256::new(), buffer, unread: 0..0, read: 0 }
     }

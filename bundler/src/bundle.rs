@@ -1,0 +1,390 @@
+//! `modferry bundle`: from roots to a sealed directory.
+//!
+//! 1. **want**: arguments become requests; the output is refused if it exists; work space and staging are made
+//! 2. **go**: settings and version of the user's go command are read, a child with its own caches is set up
+//! 3. **resolve**: each root gets a scratch copy of its go.mod, and go fills the child's module cache
+//! 4. **harvest**: the cache is read; infos that go left out are asked for
+//! 5. **prove**: each zip is walked and hashed; go, go.sum and the checksum database must agree
+//! 6. **seal**: lists, manifest and header are written, synced, and the directory gets its final name
+//!
+//! Whatever stops it before the last step leaves nothing at the output, and the zips that have arrived in the cache
+//! directory, where the next run finds them.
+
+mod resolve;
+mod root;
+mod seal;
+
+use crate::byte_size::ByteSize;
+use crate::context::{Context, Event};
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::go_command::{self, Go, Settings, version_numbers};
+use crate::module_cache;
+use crate::work_space::WorkSpace;
+use modferry_format::go_sum::GoSum;
+use modferry_format::header::{
+    Counts, DEFAULT_CHANNEL, DRAFT, EVERY_MODULE, FORMAT, Header, Level, NotCarried, Observation,
+};
+use modferry_format::{BundleId, BundlePath, ModuleVersion};
+use resolve::{Refused, Resolver};
+use root::{Request, Root};
+use seal::Staging;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What to bundle and where to.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Roots as the user wrote them; none means the current directory.
+    pub roots: Vec<String>,
+    /// Where relative roots start.
+    pub current_dir: PathBuf,
+    /// The directory to make.
+    pub out: PathBuf,
+    /// How much of the closure to carry.
+    pub level: Level,
+    /// Where to work; none means the user's cache directory.
+    pub cache_dir: Option<PathBuf>,
+    /// Resolve and tell, but make no bundle.
+    pub dry_run: bool,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The id in its short form, 32 digits in groups of four; none for a dry run or where there is nothing to carry.
+    pub id: Option<String>,
+    /// All 64 digits of it.
+    pub sha256: Option<String>,
+    /// The output, as the user named it.
+    pub out: Option<String>,
+    /// How much is in it.
+    pub counts: Counts,
+    /// Sum of the sizes of its content, in bytes.
+    pub bytes: u64,
+    /// Wall time, in seconds.
+    pub seconds: f64,
+    /// Go command that resolved it.
+    pub go: String,
+    /// Bytes that the work space held at the end; they are freed.
+    pub work_bytes: u64,
+    /// What belongs to the closure and is not carried.
+    pub not_carried: Vec<NotCarried>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Makes a bundle.
+pub fn bundle(options: &Options, context: &Context<'_>) -> Result<Summary> {
+    let started = Instant::now();
+    let requests = Request::parse_all(&options.roots, &options.current_dir)?;
+    let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
+    let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
+    let found = go_command::find(&context.environment)?;
+    let space = WorkSpace::open(&cache, context)?;
+    tell_work_space(&space, &cache, context);
+    // Made now, so that an output that cannot be written is known before anything is fetched.
+    let made = (if options.dry_run { Ok(None) } else { Staging::open(&options.out, &cache).map(Some) })
+        .and_then(|staging| make(&requests, options, staging, &space, &found, created, context));
+    match made {
+        Ok(mut summary) => {
+            summary.work_bytes = space.bytes();
+            space.remove()?;
+            summary.seconds = started.elapsed().as_secs_f64();
+            Ok(summary)
+        }
+        Err(error) => {
+            let (zips, bytes) = space.keep_zips();
+            Err(if zips == 0 { error } else { error.because(kept_text(zips, bytes, &cache)) })
+        }
+    }
+}
+
+fn kept_text(zips: u64, bytes: u64, cache: &Path) -> String {
+    format!(
+        "{zips} zips that have arrived ({bytes} bytes) are kept in {}; the next bundle uses them again",
+        cache.display()
+    )
+}
+
+fn tell_work_space(space: &WorkSpace, cache: &Path, context: &Context<'_>) {
+    let (zips, bytes) = space.left();
+    let reused = if zips == 0 {
+        String::new()
+    } else {
+        format!(", {zips} zips ({}) of an earlier run are used again", ByteSize(bytes))
+    };
+    let free = free_bytes(cache).map_or_else(String::new, |free| format!(", {} free", ByteSize(free)));
+    context.progress.event(Event::Note(&format!("work space {}{free}{reused}", cache.display())));
+}
+
+#[cfg(unix)]
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
+
+/// What resolving has brought together.
+#[derive(Default)]
+struct Closure {
+    roots: Vec<modferry_format::header::Root>,
+    observations: BTreeSet<Observation>,
+    refused: BTreeSet<Refused>,
+    without_info: BTreeSet<ModuleVersion>,
+    warnings: Vec<Warning>,
+    /// What the go.sum files of the projects and those of the child state.
+    statements: seal::Statements,
+}
+
+fn make(
+    requests: &[Request],
+    options: &Options,
+    staging: Option<Staging>,
+    space: &WorkSpace,
+    found: &Path,
+    created: jiff::Timestamp,
+    context: &Context<'_>,
+) -> Result<Summary> {
+    let caches = space.caches();
+    let query_dir = space.scratch("query")?;
+    let settings = select_go(requests, found, &query_dir, context)?;
+    let go = Go::new(&settings, found, &context.environment, &caches, context.interrupt.clone());
+    let mut sources = space.sources();
+    sources.extend(Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir()));
+    let with_sources = go.with_sources(&sources);
+    let resolver = Resolver { plain: &go, with_sources: &with_sources, module_cache: &caches.modules, context };
+
+    context.progress.event(Event::Step("resolving"));
+    let mut closure = Closure::default();
+    if settings.get("GOSUMDB") == "off" {
+        closure.warn(
+            context,
+            Warning::new(
+                "GOSUMDB is off: nothing is verified against a checksum database, only against go.sum files",
+                Some("unset it (go env -u GOSUMDB) and name private modules in GONOSUMDB"),
+            ),
+        );
+    }
+    for (number, request) in requests.iter().enumerate() {
+        closure.add(request, number, space, &resolver, context)?;
+    }
+
+    context.progress.event(Event::Step("completing"));
+    let missing = resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?;
+    let mut cached = module_cache::versions(&caches.modules)?;
+    // A version of which only the info came was asked about, not chosen.
+    cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
+    closure.note_missing(&cached, &missing, context)?;
+    if cached.is_empty() {
+        context.progress.event(Event::Note("nothing to carry: no root has a dependency"));
+        return Ok(closure.summary(go.version(), Counts::default(), 0));
+    }
+    let Some(staging) = staging else {
+        let counts = Counts {
+            modules: cached.keys().map(ModuleVersion::path).collect::<BTreeSet<_>>().len() as u64,
+            versions: cached.len() as u64,
+            zips: cached.values().filter(|files| files.zip.is_some()).count() as u64,
+            files: 0,
+        };
+        let zips = cached.values().filter_map(|files| fs::metadata(files.zip.as_ref()?).ok());
+        return Ok(closure.summary(go.version(), counts, zips.map(|meta| meta.len()).sum()));
+    };
+
+    context.progress.event(Event::Step("proving"));
+    let contents = staging.fill(&cached, &closure.statements, context)?;
+    context.progress.event(Event::Step("sealing"));
+    let mut header = closure.header(created, go.version());
+    let id = staging.seal(contents, &mut header, context)?;
+    let mut summary = closure.summary(go.version(), header.counts, header.bytes);
+    summary.set_made(id, &options.out, header.not_carried);
+    Ok(summary)
+}
+
+/// The settings of the newest go that one of the roots selects: one go resolves them all.
+fn select_go(requests: &[Request], found: &Path, elsewhere: &Path, context: &Context<'_>) -> Result<Settings> {
+    let dirs: BTreeSet<&Path> = requests.iter().map(|request| request.directory_of().unwrap_or(elsewhere)).collect();
+    let mut newest: Option<Settings> = None;
+    for dir in dirs {
+        let settings = go_command::settings(found, dir, &context.environment, &context.interrupt)?;
+        let numbers = |settings: &Settings| version_numbers(settings.version());
+        if newest.as_ref().is_none_or(|newest| numbers(newest) < numbers(&settings)) {
+            newest = Some(settings);
+        }
+    }
+    // There is always a request, so there is always a directory.
+    newest.ok_or_else(|| Error::new(ErrorKind::Usage, "no roots"))
+}
+
+impl Closure {
+    fn warn(&mut self, context: &Context<'_>, warning: Warning) {
+        context.progress.event(Event::Warning(&warning));
+        self.warnings.push(warning);
+    }
+
+    /// Resolves one root with all its lives.
+    fn add(
+        &mut self,
+        request: &Request,
+        number: usize,
+        space: &WorkSpace,
+        resolver: &Resolver<'_>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        context.progress.event(Event::Note(&format!("resolving {}", request.name())));
+        let scratch = |life: &str| space.scratch(&format!("{number}-{life}"));
+        if let Some((kind, file)) = request.local() {
+            let (root, warnings) = Root::local(kind, &file, scratch("module")?, resolver.plain)?;
+            warnings.into_iter().for_each(|warning| self.warn(context, warning));
+            self.resolve(&root, resolver, context)?;
+            self.statements.push((format!("go.sum of {}", root.name), root.go_sum));
+            self.roots.push(root.header);
+            return Ok(());
+        }
+        let Request::Version { module, query } = request else { return Ok(()) };
+        let version: ModuleVersion = match format!("{module}@{query}").parse() {
+            Ok(version) => version,
+            Err(_) => {
+                let version = resolver.query(module.as_str(), query, &scratch("query")?)?;
+                let (module, query) = (module.to_string(), query.clone());
+                self.observations.insert(Observation { module, query, version: version.version().to_string() });
+                version
+            }
+        };
+        let dependency = Root::dependency(&version, scratch("dependency")?, resolver.plain)?;
+        let mut header = dependency.header.clone();
+        self.resolve(&dependency, resolver, context)?;
+        if let Some(go_mod) =
+            module_cache::versions(resolver.module_cache)?.get(&version).and_then(|files| files.go_mod.clone())
+        {
+            let main = Root::main_module(&version, &go_mod, scratch("main")?, resolver)
+                .and_then(|root| self.resolve(&root, resolver, context).map(|()| root.header));
+            match main {
+                Ok(main) => header = main,
+                Err(error) if error.kind == ErrorKind::Interrupted || error.kind == ErrorKind::NoSpace => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
+                    let message = format!(
+                        "{version}: carried as a dependency only; as a main module it does not resolve: {error}{cause}"
+                    );
+                    self.warn(
+                        context,
+                        Warning::new(message, Some("to work on the module itself, bundle a checkout of it")),
+                    );
+                }
+            }
+        }
+        self.roots.push(header);
+        Ok(())
+    }
+
+    fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>, context: &Context<'_>) -> Result<()> {
+        for refused in resolver.closure(root)? {
+            if !self.refused.contains(&refused) {
+                self.warn(context, resolve::refused_warning(&refused));
+            }
+            self.refused.insert(refused);
+        }
+        let sum = root.scratch.join("go.sum");
+        if let Ok(text) = fs::read_to_string(&sum) {
+            let sums = GoSum::parse(&text).map_err(|invalid| {
+                Error::new(ErrorKind::GoFailed, format!("{}: go wrote a go.sum that cannot be read", root.name))
+                    .because(invalid.to_string())
+            })?;
+            self.statements.push(("go, after its checks".to_owned(), sums));
+        }
+        Ok(())
+    }
+
+    /// Versions whose info upstream does not give: fatal where a zip is carried, else a recorded warning.
+    fn note_missing(
+        &mut self,
+        cached: &module_cache::Versions,
+        missing: &[Refused],
+        context: &Context<'_>,
+    ) -> Result<()> {
+        for (version, files) in cached {
+            let words =
+                missing.iter().find(|refused| refused.version == *version).map_or("", |refused| refused.words.as_str());
+            if files.go_mod.is_none() || (files.zip.is_some() && files.info.is_none()) {
+                return Err(go_command::explain(&format!("{version}: its info or go.mod could not be fetched"), words));
+            }
+            if files.info.is_none() {
+                let words = words.lines().next().unwrap_or_default();
+                let message = format!(
+                    "{version}: upstream has no info for it ({words}); it is in the graph only, and no command asks for it"
+                );
+                self.warn(context, Warning::new(message, None));
+                self.without_info.insert(version.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn not_carried(&self) -> Vec<NotCarried> {
+        // The words of upstream stay out: they may name hosts and paths of this machine.
+        let file = |path: BundlePath, reason: &str| NotCarried { path: path.to_string(), reason: reason.to_owned() };
+        let infos = self
+            .without_info
+            .iter()
+            .map(|version| file(BundlePath::Info(version.clone()), "upstream has no info for it"));
+        let zips = self.refused.iter().map(|refused| {
+            file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
+        });
+        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
+        files.sort();
+        files
+    }
+
+    fn header(&self, created: jiff::Timestamp, go: &str) -> Header {
+        Header {
+            format: FORMAT,
+            requires_features: Vec::new(),
+            draft: DRAFT,
+            channel: DEFAULT_CHANNEL.to_owned(),
+            created: created.to_string(),
+            tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
+            go: go.to_owned(),
+            roots: self.roots.clone(),
+            base: Vec::new(),
+            without_record: vec![EVERY_MODULE.to_owned()],
+            observations: self.observations.iter().cloned().collect(),
+            not_carried: self.not_carried(),
+            counts: Counts::default(),
+            bytes: 0,
+        }
+    }
+
+    fn summary(self, go: &str, counts: Counts, bytes: u64) -> Summary {
+        let not_carried = self.not_carried();
+        Summary {
+            id: None,
+            sha256: None,
+            out: None,
+            counts,
+            bytes,
+            seconds: Duration::ZERO.as_secs_f64(),
+            go: go.to_owned(),
+            work_bytes: 0,
+            not_carried,
+            warnings: self.warnings,
+        }
+    }
+}
+
+impl Summary {
+    fn set_made(&mut self, id: BundleId, out: &Path, not_carried: Vec<NotCarried>) {
+        self.id = Some(id.to_string());
+        self.sha256 = Some(id.hex());
+        self.out = Some(out.display().to_string());
+        self.not_carried = not_carried;
+    }
+}

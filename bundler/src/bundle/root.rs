@@ -1,0 +1,473 @@
+//! What the user wants to work inside: arguments become roots, and each root a scratch copy of its go.mod.
+
+use crate::bundle::resolve::Resolver;
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::go_command::{Go, version_numbers};
+use crate::module_cache;
+use modferry_format::go_sum::{self, GoSum};
+use modferry_format::header::{Level, Root as HeaderRoot, RootKind};
+use modferry_format::{ModulePath, ModuleVersion, Version};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Largest list of roots that is read, in bytes.
+const MAX_LIST_BYTES: u64 = 1 << 20;
+
+/// One argument, understood but not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// A directory with a go.mod.
+    Directory(PathBuf),
+    /// A go.mod file alone.
+    GoModFile(PathBuf),
+    /// `path@version` or `path@query`.
+    Version {
+        /// The module.
+        module: ModulePath,
+        /// A version, or what `go` makes one of: `latest`, `v1`, a branch, a hash.
+        query: String,
+    },
+}
+
+impl Request {
+    /// Reads the arguments; relative paths start at `current`.
+    pub(crate) fn parse_all(arguments: &[String], current: &Path) -> Result<Vec<Self>> {
+        let mut requests = Vec::new();
+        for argument in arguments {
+            match argument.strip_prefix('@') {
+                Some(file) => requests.extend(Self::parse_list(&current.join(file))?),
+                None => requests.push(Self::parse(argument, current)?),
+            }
+        }
+        if requests.is_empty() {
+            requests.push(Self::parse(".", current)?);
+        }
+        Ok(requests)
+    }
+
+    /// Reads a file with one root per line; `#` begins a comment, relative paths start at the file's directory.
+    fn parse_list(file: &Path) -> Result<Vec<Self>> {
+        let failed = |error: &std::io::Error| Error::io(file, "the list of roots could not be read", error);
+        let size = fs::metadata(file).map_err(|error| failed(&error))?.len();
+        if size > MAX_LIST_BYTES {
+            return Err(Error::new(ErrorKind::Usage, format!("{}: a list of roots has at most 1 MiB", file.display())));
+        }
+        let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
+        let current = file.parent().unwrap_or(Path::new("."));
+        let mut requests = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let root = line.split('#').next().unwrap_or_default().trim();
+            if root.is_empty() {
+                continue;
+            }
+            if root.starts_with('@') {
+                let place = format!("{}:{}", file.display(), number + 1);
+                return Err(Error::new(ErrorKind::Usage, format!("{place}: a list of roots cannot name another list")));
+            }
+            requests.push(Self::parse(root, current)?);
+        }
+        if requests.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, format!("{}: names no root", file.display())));
+        }
+        Ok(requests)
+    }
+
+    fn parse(argument: &str, current: &Path) -> Result<Self> {
+        let path = current.join(argument);
+        let root_error = |message: &str| Error::new(ErrorKind::Root, format!("{argument}: {message}"));
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_dir() => Self::directory(argument, path),
+            Ok(_) if path.extension().is_some_and(|extension| extension == "mod") => Ok(Self::GoModFile(path)),
+            Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Err(workspace(argument)),
+            Ok(_) => Err(root_error("is neither a module directory nor a go.mod file")
+                .hint("a root is a directory with a go.mod, a go.mod file, MODULE@VERSION or @FILE with one of these per line")),
+            Err(_) => match argument.rsplit_once('@') {
+                Some((module, query)) if !query.is_empty() => {
+                    let module = module.parse().map_err(|invalid| {
+                        Error::new(ErrorKind::Root, format!("{argument}: not a module at a version")).because(format!("{invalid}"))
+                    })?;
+                    Ok(Self::Version { module, query: query.to_owned() })
+                }
+                _ => Err(root_error("no such file or directory")
+                    .hint("for a module from upstream write MODULE@VERSION or MODULE@latest")),
+            },
+        }
+    }
+
+    fn directory(argument: &str, path: PathBuf) -> Result<Self> {
+        if path.join("go.mod").is_file() {
+            return Ok(Self::Directory(path));
+        }
+        if path.join("go.work").is_file() {
+            return Err(workspace(argument));
+        }
+        let error = Error::new(ErrorKind::Root, format!("{argument}: has no go.mod"));
+        let absolute = std::path::absolute(&path).unwrap_or(path);
+        Err(match absolute.ancestors().skip(1).find(|parent| parent.join("go.mod").is_file()) {
+            Some(parent) => error.hint(format!("the module that it belongs to is {}", parent.display())),
+            None => error.hint("name a directory with a go.mod, or make one: go mod init MODULE"),
+        })
+    }
+
+    /// How messages name it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Directory(path) | Self::GoModFile(path) => path.display().to_string(),
+            Self::Version { module, query } => format!("{module}@{query}"),
+        }
+    }
+
+    /// The go.mod of a local root, and what kind of root it is.
+    pub(crate) fn local(&self) -> Option<(RootKind, PathBuf)> {
+        match self {
+            Self::Directory(path) => Some((RootKind::Module, path.join("go.mod"))),
+            Self::GoModFile(path) => Some((RootKind::GoMod, path.clone())),
+            Self::Version { .. } => None,
+        }
+    }
+
+    /// The directory in which `go env` is asked; none for what comes from upstream.
+    pub(crate) fn directory_of(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::GoModFile(path) => path.parent(),
+            Self::Version { .. } => None,
+        }
+    }
+}
+
+fn workspace(argument: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("{argument}: is a workspace (go.work); this version bundles modules"))
+        .hint("name the module directories of the workspace as roots, each of them")
+}
+
+/// A go.mod as `go mod edit -json` prints it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GoModJson {
+    /// The main module.
+    pub(crate) module: Option<NameJson>,
+    /// The go line, empty if there is none.
+    #[serde(default)]
+    pub(crate) go: String,
+    #[serde(default)]
+    require: Option<Vec<NameJson>>,
+    #[serde(default)]
+    replace: Option<Vec<ReplaceJson>>,
+}
+
+/// A module in such a go.mod.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct NameJson {
+    /// Module path, or the path of a directory.
+    pub(crate) path: String,
+    /// Empty where none is stated.
+    #[serde(default)]
+    pub(crate) version: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReplaceJson {
+    old: NameJson,
+    new: NameJson,
+}
+
+impl NameJson {
+    fn text(&self) -> String {
+        if self.version.is_empty() { self.path.clone() } else { format!("{}@{}", self.path, self.version) }
+    }
+}
+
+impl GoModJson {
+    /// Reads a go.mod file with the go command.
+    pub(crate) fn read(go: &Go, file: &Path, subject: &str) -> Result<Self> {
+        let directory = file.parent().unwrap_or(Path::new("."));
+        let name = file.to_string_lossy();
+        let output = go.must(directory, &["mod", "edit", "-json", &name], subject)?;
+        serde_json::from_slice(&output.stdout).map_err(|error| {
+            Error::new(ErrorKind::GoFailed, format!("{subject}: go mod edit printed no JSON"))
+                .because(error.to_string())
+        })
+    }
+
+    /// Whether a requirement names a version that only upstream can resolve, such as a branch.
+    pub(crate) fn has_queries(&self) -> bool {
+        self.requires().any(|require| require.version.parse::<Version>().is_err())
+    }
+
+    fn requires(&self) -> impl Iterator<Item = &NameJson> {
+        self.require.iter().flatten()
+    }
+
+    fn replaces(&self) -> impl Iterator<Item = &ReplaceJson> {
+        self.replace.iter().flatten()
+    }
+
+    /// The replacements by directories.
+    fn local(&self) -> impl Iterator<Item = &ReplaceJson> {
+        self.replaces().filter(|replace| replace.new.version.is_empty())
+    }
+
+    /// What takes the place of a requirement, itself where nothing does; none for a directory.
+    fn replaced(&self, require: &NameJson) -> Option<String> {
+        let matching = |replace: &&ReplaceJson| {
+            replace.old.path == require.path
+                && (replace.old.version.is_empty() || replace.old.version == require.version)
+        };
+        // A replacement of one version goes before that of all versions.
+        match self.replaces().filter(matching).max_by_key(|replace| !replace.old.version.is_empty()) {
+            Some(replace) if replace.new.version.is_empty() => None,
+            Some(replace) => Some(replace.new.text()),
+            None => Some(require.text()),
+        }
+    }
+}
+
+/// A root with everything that the resolution needs.
+pub(crate) struct Root {
+    /// How messages name it.
+    pub(crate) name: String,
+    /// What goes into bundle.json.
+    pub(crate) header: HeaderRoot,
+    /// A directory with a copy of the go.mod, replacements by directories made absolute, and no go.sum.
+    pub(crate) scratch: PathBuf,
+    /// The copy as it was made; go may rewrite the file.
+    pub(crate) go_mod: Vec<u8>,
+    /// Whether a requirement is a query.
+    pub(crate) has_queries: bool,
+    /// Where its packages are, for a root that has sources.
+    pub(crate) sources: Option<PathBuf>,
+    /// What the project has written down.
+    pub(crate) go_sum: GoSum,
+}
+
+impl Root {
+    /// Copies the go.mod of a directory, or a go.mod file, into `scratch`.
+    pub(crate) fn local(kind: RootKind, file: &Path, scratch: PathBuf, go: &Go) -> Result<(Self, Vec<Warning>)> {
+        let directory = file.parent().unwrap_or(Path::new("."));
+        let name = if kind == RootKind::Module { directory } else { file }.display().to_string();
+        let read = |file: &Path| fs::read(file).map_err(|error| Error::io(file, "could not be read", &error));
+        let copy = scratch.join("go.mod");
+        write(&copy, &read(file)?)?;
+        let json = GoModJson::read(go, &copy, &name)?;
+        check_go_line(&json.go, go, &name)?;
+        for replace in json.local() {
+            let target = directory.join(&replace.new.path);
+            if !target.join("go.mod").is_file() {
+                return Err(Error::new(
+                    ErrorKind::ReplacementMissing,
+                    format!(
+                        "{name}: go.mod replaces {} by {}, where no go.mod is",
+                        replace.old.text(),
+                        replace.new.path
+                    ),
+                )
+                .hint("work from a whole checkout; the directories that a go.mod names are not part of a bundle"));
+            }
+            let target =
+                std::path::absolute(&target).map_err(|error| Error::io(&target, "could not be found", &error))?;
+            let edit = format!("-replace={}={}", replace.old.text(), target.display());
+            go.must(&scratch, &["mod", "edit", &edit], &name)?;
+        }
+        let sum_file = file.with_extension("sum");
+        let go_sum = if sum_file.is_file() { read_go_sum(&sum_file)? } else { GoSum::default() };
+        let has_sources = kind == RootKind::Module;
+        let warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
+        let root = Self {
+            header: header_root(kind, &json, None),
+            go_mod: read(&copy)?,
+            has_queries: json.has_queries(),
+            sources: has_sources.then(|| directory.to_owned()),
+            name,
+            scratch,
+            go_sum,
+        };
+        Ok((root, warnings))
+    }
+
+    /// Writes a go.mod that requires one module version: its life as a dependency.
+    pub(crate) fn dependency(version: &ModuleVersion, scratch: PathBuf, go: &Go) -> Result<Self> {
+        // The newest language that this go knows: no dependency may ask for more, and any since 1.17 prunes alike.
+        let language = go.version().trim_start_matches("go");
+        let text = format!(
+            "module modferry.invalid/scratch\n\ngo {language}\n\nrequire {} {}\n",
+            version.path(),
+            version.version()
+        );
+        write(&scratch.join("go.mod"), text.as_bytes())?;
+        Ok(Self {
+            name: version.to_string(),
+            header: HeaderRoot {
+                kind: RootKind::Version,
+                level: Level::All,
+                module: version.path().to_string(),
+                version: Some(version.version().to_string()),
+                go: String::new(),
+                requires: Vec::new(),
+                replaces: Vec::new(),
+                local: Vec::new(),
+            },
+            go_mod: text.into_bytes(),
+            has_queries: false,
+            sources: None,
+            go_sum: GoSum::default(),
+            scratch,
+        })
+    }
+
+    /// Copies the go.mod of a module version: its life as the main module.
+    pub(crate) fn main_module(
+        version: &ModuleVersion,
+        go_mod: &Path,
+        scratch: PathBuf,
+        resolver: &Resolver<'_>,
+    ) -> Result<Self> {
+        let go = resolver.plain;
+        let name = version.to_string();
+        let bytes = fs::read(go_mod).map_err(|error| Error::io(go_mod, "could not be read", &error))?;
+        let copy = scratch.join("go.mod");
+        write(&copy, &bytes)?;
+        let json = GoModJson::read(go, &copy, &name)?;
+        check_go_line(&json.go, go, &name)?;
+        if let Some(replace) = json.local().next() {
+            return Err(Error::new(
+                ErrorKind::ReplacementMissing,
+                format!("{name}: its go.mod replaces {} by the directory {}", replace.old.text(), replace.new.path),
+            ));
+        }
+        Ok(Self {
+            header: header_root(RootKind::Version, &json, Some(version)),
+            go_mod: bytes,
+            has_queries: json.has_queries(),
+            sources: Some(module_cache::extracted_dir(resolver.module_cache, version)),
+            go_sum: GoSum::default(),
+            name,
+            scratch,
+        })
+    }
+
+    /// Puts the copy of the go.mod back as it was made: `-mod=mod` lets go rewrite it, and the next command must see
+    /// what the user's go sees.
+    pub(crate) fn restore(&self) -> Result<()> {
+        write(&self.scratch.join("go.mod"), &self.go_mod)
+    }
+}
+
+fn header_root(kind: RootKind, json: &GoModJson, version: Option<&ModuleVersion>) -> HeaderRoot {
+    let mut requires: Vec<String> = json.requires().filter_map(|require| json.replaced(require)).collect();
+    let by_version = json.replaces().filter(|replace| !replace.new.version.is_empty());
+    let mut replaces: Vec<String> =
+        by_version.map(|replace| format!("{} => {}", replace.old.text(), replace.new.text())).collect();
+    let mut local: Vec<String> = json.local().map(|replace| replace.old.text()).collect();
+    for list in [&mut requires, &mut replaces, &mut local] {
+        list.sort();
+    }
+    HeaderRoot {
+        kind,
+        level: Level::All,
+        module: json.module.as_ref().map_or_else(String::new, |module| module.path.clone()),
+        version: version.map(|version| version.version().to_string()),
+        go: json.go.clone(),
+        requires,
+        replaces,
+        local,
+    }
+}
+
+/// Whether the go line can be met; the child does not switch toolchains any more.
+fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
+    if line.is_empty() || version_numbers(line) <= version_numbers(go.version()) || go.version().starts_with("devel") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::GoTooOld,
+        format!("{name}: go.mod asks for go {line}, the go command here is {}", go.version()),
+    )
+    .hint(format!("install Go {line} or newer, or let go fetch it: GOTOOLCHAIN=auto")))
+}
+
+fn read_go_sum(file: &Path) -> Result<GoSum> {
+    let size = fs::metadata(file).map_err(|error| Error::io(file, "could not be read", &error))?.len();
+    if size > go_sum::MAX_BYTES {
+        return Err(Error::new(ErrorKind::Root, format!("{}: larger than 64 MiB", file.display())));
+    }
+    let text = fs::read_to_string(file).map_err(|error| Error::io(file, "could not be read", &error))?;
+    GoSum::parse(&text).map_err(|invalid| {
+        Error::new(ErrorKind::Root, format!("{}: could not be understood", file.display()))
+            .because(invalid.to_string())
+            .hint("go mod tidy writes it anew")
+    })
+}
+
+/// Names what in the directory will stop go inside, though it does not stop the bundle.
+fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |message: String, hint: &str| warnings.push(Warning::new(message, Some(hint)));
+    if let Ok(text) = fs::read_to_string(directory.join("go.work")) {
+        for member in members_of(&text).filter(|member| !directory.join(member).join("go.mod").is_file()) {
+            warn(
+                format!("{name}: go.work names {member}, where no go.mod is; go commands there will fail"),
+                "a module zip carries the go.work of its repository but not the other modules: remove it, or set GOWORK=off",
+            );
+        }
+    }
+    let vendor = directory.join("vendor");
+    if vendor.is_dir() && !vendor.join("modules.txt").is_file() {
+        warn(
+            format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"),
+            "a module zip carries a stub of vendor: remove it, or build with -mod=mod",
+        );
+    }
+    warnings
+}
+
+/// The directories of the `use` lines of a go.work.
+fn members_of(go_work: &str) -> impl Iterator<Item = String> {
+    let mut in_use = false;
+    let lines = go_work.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
+    lines.filter_map(move |line| {
+        let quoted =
+            |member: &str| Some(member.trim().trim_matches(['"', '`']).to_owned()).filter(|member| !member.is_empty());
+        match line.as_str() {
+            ")" => {
+                in_use = false;
+                None
+            }
+            member if in_use => quoted(member),
+            line => match line.strip_prefix("use")?.trim_start() {
+                "(" => {
+                    in_use = true;
+                    None
+                }
+                member if line.len() > "use".len() => quoted(member),
+                _ => None,
+            },
+        }
+    })
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(file, bytes).map_err(|error| Error::io(file, "could not be written", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_work_members_are_read_from_lines_and_blocks() {
+        let text = "go 1.26\nuse ./a // one\nuse (\n\t./b\n\t\"./c d\"\n)\nreplace x => y\n";
+        assert_eq!(members_of(text).collect::<Vec<_>>(), ["./a", "./b", "./c d"]);
+    }
+
+    #[test]
+    fn what_is_no_path_and_has_an_at_is_a_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let request = Request::parse("rsc.io/quote@latest", dir.path()).unwrap();
+        assert_eq!(request, Request::Version { module: "rsc.io/quote".parse().unwrap(), query: "latest".into() });
+        assert_eq!(Request::parse("nowhere", dir.path()).unwrap_err().kind, ErrorKind::Root);
+    }
+}

@@ -1,0 +1,134 @@
+//! `modferry env`: the go settings with which the stock go command uses a bundle and nothing else.
+
+use crate::carrier::Directory;
+use crate::error::{Error, Result};
+use crate::go_command::file_url;
+use crate::head::Head;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// In which form the settings are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Lines for a shell, the other forms beside them as comments.
+    All,
+    /// `export NAME='value'`
+    Shell,
+    /// `go env -w NAME=value`
+    Go,
+    /// `ENV NAME="value"`
+    Docker,
+    /// `NAME=value`, as CI systems read variables from files
+    Ci,
+}
+
+/// The settings, in the order in which they are shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct GoSettings {
+    /// Names and values.
+    pub env: Vec<Setting>,
+}
+
+/// One variable of `go env`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Such as `GOPROXY`.
+    pub name: &'static str,
+    /// May be empty.
+    pub value: String,
+    /// Why it is set.
+    pub reason: &'static str,
+}
+
+/// The settings for the bundle in this directory.
+pub fn env(path: &Path) -> Result<GoSettings> {
+    let head = Head::read(&Directory::open(path)?)?;
+    let path = path.canonicalize().map_err(|error| Error::io(path, "its full path could not be found", &error))?;
+    let setting = |name, value, reason| Setting { name, value, reason };
+    let mut env = vec![setting("GOPROXY", file_url(&path.join("download")), "everything comes from the bundle")];
+    if !head.header.without_record.is_empty() {
+        env.push(setting(
+            "GONOSUMDB",
+            head.header.without_record.join(","),
+            "carried without a record of the checksum database; go.sum still counts",
+        ));
+    }
+    // GOPRIVATE alone would send go to the origin of a module, past the bundle.
+    env.push(setting(
+        "GONOPROXY",
+        "none".to_owned(),
+        "private modules come from the bundle too, even where GOPRIVATE names them",
+    ));
+    env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
+    Ok(GoSettings { env })
+}
+
+impl GoSettings {
+    /// The text in one form; every form ends each line with a newline.
+    pub fn text(&self, form: Form) -> String {
+        match form {
+            Form::All => [
+                self.lines(|setting| {
+                    format!("export {}={}  # {}", setting.name, shell(&setting.value), setting.reason)
+                }),
+                "# for every shell of this user:\n".to_owned(),
+                comment(&self.text(Form::Go)),
+                "# in a Dockerfile:\n".to_owned(),
+                comment(&self.text(Form::Docker)),
+                "# in the variables of a CI job:\n".to_owned(),
+                comment(&self.text(Form::Ci)),
+            ]
+            .concat(),
+            Form::Shell => self.lines(|setting| format!("export {}={}", setting.name, shell(&setting.value))),
+            Form::Go => {
+                self.lines(|setting| format!("go env -w {}", shell(&format!("{}={}", setting.name, setting.value))))
+            }
+            Form::Docker => self.lines(|setting| format!("ENV {}={}", setting.name, docker(&setting.value))),
+            Form::Ci => self.lines(|setting| format!("{}={}", setting.name, setting.value)),
+        }
+    }
+
+    /// Names and values, for `--json`.
+    pub fn map(&self) -> BTreeMap<&str, &str> {
+        self.env.iter().map(|setting| (setting.name, setting.value.as_str())).collect()
+    }
+
+    fn lines(&self, line: impl Fn(&Setting) -> String) -> String {
+        self.env.iter().map(|setting| line(setting) + "\n").collect()
+    }
+}
+
+impl fmt::Display for GoSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(Form::All))
+    }
+}
+
+fn comment(text: &str) -> String {
+    text.lines().map(|line| format!("#   {line}\n")).collect()
+}
+
+/// Quoted for a POSIX shell; a value with a newline cannot come up, URLs escape it.
+fn shell(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// Quoted for a Dockerfile, where a dollar would begin a variable.
+fn docker(value: &str) -> String {
+    let escaped: String =
+        value.chars().flat_map(|c| if matches!(c, '"' | '\\' | '$') { vec!['\\', c] } else { vec![c] }).collect();
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_hold_whatever_a_path_has() {
+        assert_eq!(shell("a'b $c"), r"'a'\''b $c'");
+        assert_eq!(docker(r#"a"b$c"#), r#""a\"b\$c""#);
+    }
+}

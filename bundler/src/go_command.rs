@@ -1,0 +1,416 @@
+//! The go command of the connected machine: found, asked for its settings, and run as a child with its own caches.
+//!
+//! - settings come from `go env -json` in the root, so the user's go.env file, GOFLAGS and toolchain switch count
+//! - the child is the go that the root selected, with GOENV off and GOTOOLCHAIN local: what it does depends on
+//!   nothing that is not in its environment
+//! - it gets a module cache of its own; the user's cache is only a source of exact versions
+
+use crate::context::{Environment, Interrupt};
+use crate::error::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Oldest go command that is used: the first with GOTOOLCHAIN, and the oldest that the tests run with.
+pub const OLDEST_GO: (u32, u32) = (1, 21);
+/// Workers of the child: it uses GOMAXPROCS of them for downloads, and more than 16 brings nothing (measured).
+const CHILD_GOMAXPROCS: &str = "16";
+/// Longest text kept of what a child says, in bytes.
+const MAX_STDERR_BYTES: usize = 1 << 20;
+/// How often a running child is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Variables of `go env` that say where modules come from and how they are trusted; the child gets them as they are.
+const INHERITED: [&str; 10] = [
+    "GOPROXY",
+    "GOSUMDB",
+    "GOPRIVATE",
+    "GONOPROXY",
+    "GONOSUMDB",
+    "GOINSECURE",
+    "GOVCS",
+    "GOAUTH",
+    "GOEXPERIMENT",
+    "GODEBUG",
+];
+/// Further variables that are read.
+const ASKED: [&str; 6] = ["GOFLAGS", "GOMODCACHE", "GOROOT", "GOTOOLCHAIN", "GOVERSION", "GOWORK"];
+
+/// What `go env` says in one directory.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    values: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// A setting, empty where this go does not know it.
+    pub fn get(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", String::as_str)
+    }
+
+    /// The version of the go command that is selected in the directory, such as `go1.26.8`.
+    pub fn version(&self) -> &str {
+        self.get("GOVERSION").split(' ').next().unwrap_or_default()
+    }
+
+    /// Its `go` program.
+    fn program(&self, fallback: &Path) -> PathBuf {
+        let program = Path::new(self.get("GOROOT")).join("bin").join(if cfg!(windows) { "go.exe" } else { "go" });
+        if program.is_file() { program } else { fallback.to_owned() }
+    }
+}
+
+/// Numbers of a Go version such as `go1.26.8`, `1.26`, `1.27rc1`, for comparisons; a pre-release counts below.
+pub fn version_numbers(version: &str) -> (u32, u32, i64) {
+    let mut parts = version.trim_start_matches("go").splitn(3, '.');
+    let major = parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
+    let minor = parts.next().unwrap_or_default();
+    let digits = minor.find(|c: char| !c.is_ascii_digit()).unwrap_or(minor.len());
+    let patch = parts.next().unwrap_or_default();
+    let patch_digits = patch.find(|c: char| !c.is_ascii_digit()).unwrap_or(patch.len());
+    // 1.27rc1 comes before 1.27.0 and after 1.26.x.
+    let patch = if digits < minor.len() { -1 } else { patch[..patch_digits].parse().unwrap_or(0) };
+    (major, minor[..digits].parse().unwrap_or(0), patch)
+}
+
+/// Finds `go` on the PATH of the environment.
+pub fn find(environment: &Environment) -> Result<PathBuf> {
+    let name = if cfg!(windows) { "go.exe" } else { "go" };
+    let path = environment.get("PATH").unwrap_or_default();
+    std::env::split_paths(path).map(|dir| dir.join(name)).find(|candidate| candidate.is_file()).ok_or_else(|| {
+        Error::new(ErrorKind::GoMissing, "go: not found on PATH; modferry resolves modules with the real go command")
+            .hint("install Go 1.21 or newer, or add its bin directory to PATH")
+    })
+}
+
+/// Asks `go env` in `dir`, as the user would.
+pub fn settings(program: &Path, dir: &Path, environment: &Environment, interrupt: &Interrupt) -> Result<Settings> {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment.iter()).env_remove("PWD").current_dir(dir);
+    command.args(["env", "-json"]).args(INHERITED).args(ASKED);
+    let output = run_to_end(command, interrupt, &mut || {})?;
+    if !output.status.success() {
+        return Err(explain(&format!("{}: go env failed", dir.display()), &output.stderr));
+    }
+    let values = serde_json::from_slice(&output.stdout).map_err(|error| {
+        Error::new(ErrorKind::GoFailed, format!("{}: go env printed no JSON", program.display()))
+            .because(error.to_string())
+    })?;
+    let settings = Settings { values };
+    let (major, minor, _) = version_numbers(settings.version());
+    if (major, minor) < OLDEST_GO && !settings.version().starts_with("devel") {
+        return Err(Error::new(
+            ErrorKind::GoTooOld,
+            format!("{}: is {}; modferry needs go 1.21 or newer", program.display(), settings.version()),
+        )
+        .hint("install a newer Go and put it first on PATH"));
+    }
+    Ok(settings)
+}
+
+/// Where the child keeps what it makes.
+#[derive(Debug, Clone)]
+pub struct Caches {
+    /// GOMODCACHE.
+    pub modules: PathBuf,
+    /// GOPATH, for the heads of checksum databases.
+    pub path: PathBuf,
+    /// GOCACHE.
+    pub build: PathBuf,
+}
+
+/// Directories in the layout of the download API that hold exact versions; asked before GOPROXY.
+pub type Sources = Vec<PathBuf>;
+
+/// The go command as a child with its own caches.
+#[derive(Debug, Clone)]
+pub struct Go {
+    program: PathBuf,
+    version: String,
+    environment: Environment,
+    proxy: String,
+    interrupt: Interrupt,
+}
+
+/// What a child printed and how it ended.
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All of its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error, cut at 1 MiB.
+    pub stderr: String,
+}
+
+impl Go {
+    /// The go that these settings select, with caches of its own.
+    pub fn new(settings: &Settings, found: &Path, user: &Environment, caches: &Caches, interrupt: Interrupt) -> Self {
+        let mut environment = user.clone();
+        for name in INHERITED {
+            // A go that does not know a variable says nothing about it; then the user's own value stays.
+            if settings.values.contains_key(name) && !settings.get(name).is_empty() {
+                environment.set(name, settings.get(name));
+            }
+        }
+        environment.set("GOENV", "off");
+        environment.set("GO111MODULE", "on");
+        environment.set("GOTOOLCHAIN", "local");
+        environment.set("GOWORK", "off");
+        environment.set("GOROOT", settings.get("GOROOT"));
+        environment.set("GOMODCACHE", &caches.modules);
+        environment.set("GOPATH", &caches.path);
+        environment.set("GOCACHE", &caches.build);
+        environment.set("GOMAXPROCS", CHILD_GOMAXPROCS);
+        // -mod=mod lets go write the go.sum of the scratch copy; -modcacherw lets us remove the cache.
+        environment.set(
+            "GOFLAGS",
+            format!("{} -modcacherw -mod=mod", scratch_flags(settings.get("GOFLAGS"))).trim_start().to_owned(),
+        );
+        environment.remove("PWD");
+        Self {
+            program: settings.program(found),
+            version: settings.version().to_owned(),
+            environment,
+            proxy: settings.get("GOPROXY").to_owned(),
+            interrupt,
+        }
+    }
+
+    /// The version, such as `go1.26.8`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The same go with directories of exact versions before its proxies. Never for queries such as `latest`:
+    /// a directory would answer with what it happens to have.
+    #[must_use]
+    pub fn with_sources(&self, sources: &Sources) -> Self {
+        let mut go = self.clone();
+        let urls = sources.iter().map(|dir| file_url(dir)).chain([self.proxy.clone()]).collect::<Vec<_>>();
+        go.environment.set("GOPROXY", urls.join(","));
+        go
+    }
+
+    /// Runs it to its end; `watch` is called now and then while it runs.
+    pub fn run(&self, dir: &Path, arguments: &[&str], watch: &mut dyn FnMut()) -> Result<Output> {
+        let mut command = Command::new(&self.program);
+        command.env_clear().envs(self.environment.iter()).current_dir(dir).args(arguments);
+        run_to_end(command, &self.interrupt, watch)
+    }
+
+    /// Runs it; anything but success is an error about `subject` in go's own words.
+    pub fn must(&self, dir: &Path, arguments: &[&str], subject: &str) -> Result<Output> {
+        let output = self.run(dir, arguments, &mut || {})?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let command = arguments.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+        Err(explain(&format!("{subject}: go {command} failed"), &output.stderr))
+    }
+}
+
+/// GOFLAGS without the flags that name files of the user's project: the child works in a scratch directory.
+fn scratch_flags(flags: &str) -> String {
+    let of_project = ["-modfile", "-overlay", "-C", "-mod", "-modcacherw"];
+    let keep = |flag: &&str| {
+        let name = flag.split('=').next().unwrap_or_default();
+        !of_project.iter().any(|gone| name == *gone || name == format!("-{gone}"))
+    };
+    flags.split_whitespace().filter(keep).collect::<Vec<_>>().join(" ")
+}
+
+/// A `file://` URL for GOPROXY.
+pub fn file_url(dir: &Path) -> String {
+    // RFC 3986: everything but unreserved characters and the slash is escaped; `,` and `|` would split GOPROXY.
+    let mut url = String::from("file://");
+    let text = dir.to_string_lossy().replace('\\', "/");
+    if !text.starts_with('/') {
+        url.push('/');
+    }
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@+!$&()=".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+/// Reads the stream of JSON objects that `go list -json` and `go mod download -json` print.
+pub fn json_stream<T: for<'de> Deserialize<'de>>(bytes: &[u8], what: &str) -> Result<Vec<T>> {
+    serde_json::Deserializer::from_slice(bytes).into_iter().collect::<serde_json::Result<_>>().map_err(|error| {
+        Error::new(ErrorKind::GoFailed, format!("{what}: go printed what is no JSON")).because(error.to_string())
+    })
+}
+
+fn run_to_end(mut command: Command, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> Result<Output> {
+    let program = PathBuf::from(command.get_program());
+    let failed = |error: &io::Error| Error::io(&program, "could not be run", error);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    let stdout = reader(child.stdout.take(), usize::MAX);
+    let stderr = reader(child.stderr.take(), MAX_STDERR_BYTES);
+    let status = wait(&mut child, interrupt, watch).map_err(|error| failed(&error))?;
+    // The pipes end with the child; both threads only read.
+    let stdout = stdout.join().unwrap_or_default();
+    let stderr = String::from_utf8_lossy(&stderr.join().unwrap_or_default()).into_owned();
+    interrupt.check()?;
+    Ok(Output { status, stdout, stderr })
+}
+
+fn wait(child: &mut Child, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if interrupt.is_set() {
+            // A terminal has told the child too, but a signal to us alone has not.
+            child.kill()?;
+            return child.wait();
+        }
+        watch();
+        thread::sleep(POLL);
+    }
+}
+
+fn reader<R: Read + Send + 'static>(pipe: Option<R>, limit: usize) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        if let Some(mut pipe) = pipe {
+            while let Ok(len @ 1..) = pipe.read(&mut buffer) {
+                kept.extend_from_slice(&buffer[..len.min(limit.saturating_sub(kept.len()))]);
+            }
+        }
+        kept
+    })
+}
+
+/// Lines of go's own words that an error repeats.
+const MAX_LINES: usize = 12;
+
+/// Makes an error of what go said, with its own words kept and a hint for the usual causes.
+pub fn explain(message: &str, words: &str) -> Error {
+    let lower = words.to_lowercase();
+    let has = |signs: &[&str]| signs.iter().any(|sign| lower.contains(sign));
+    let (kind, hint) = if has(&["no space left on device", "disk quota exceeded", "not enough space on the disk"]) {
+        (ErrorKind::NoSpace, Some("free some space, or name a place with more for the work: --cache-dir DIR"))
+    } else if has(&["checksum mismatch", "security error"]) {
+        (
+            ErrorKind::HashConflict,
+            Some(
+                "somebody serves another content than the checksum database or go.sum knows; find out who before you go on (GOPROXY, or the module cache of this machine)",
+            ),
+        )
+    } else if has(&["requires go >=", "toolchain not available"]) {
+        (ErrorKind::GoTooOld, Some("install the Go version that is asked for, or set GOTOOLCHAIN=auto"))
+    } else if has(&["replacement directory"]) {
+        (
+            ErrorKind::ReplacementMissing,
+            Some("work from a whole checkout: the directories that go.mod names must be there"),
+        )
+    } else if has(&[
+        "no such host",
+        "connection refused",
+        "i/o timeout",
+        "network is unreachable",
+        "tls handshake",
+        "connection reset",
+        "cmdgonetlimit",
+        "goproxy=off",
+        "proxyconnect",
+        "temporary failure in name resolution",
+        "no route to host",
+        "could not resolve host",
+        "x509:",
+        "unexpected eof",
+        "server misbehaving",
+        "context deadline exceeded",
+    ]) {
+        (
+            ErrorKind::Network,
+            Some(
+                "check the network, GOPROXY (go env GOPROXY) and HTTPS_PROXY; what has arrived is used again by the next try",
+            ),
+        )
+    } else if has(&[
+        "404 not found",
+        "410 gone",
+        "unknown revision",
+        "no matching versions",
+        ": not found",
+        "invalid version",
+        "unrecognized import path",
+        "403 forbidden",
+        "repository not found",
+        "no such file or directory",
+    ]) {
+        (
+            ErrorKind::NotFound,
+            Some(
+                "check the spelling of module and version, and that GOPROXY or GOPRIVATE lead to it: go list -m -versions MODULE",
+            ),
+        )
+    } else {
+        (ErrorKind::GoFailed, None)
+    };
+    let mut error = Error::new(kind, message);
+    let mut lines =
+        words.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("go: downloading "));
+    error.causes = lines.by_ref().take(MAX_LINES).map(clean).collect();
+    let left = lines.count();
+    if left > 0 {
+        error.causes.push(format!("... and {left} more lines"));
+    }
+    error.hint = hint.map(str::to_owned);
+    error
+}
+
+/// Tabs as spaces, other control characters as escapes: the words come from servers too.
+fn clean(line: &str) -> String {
+    line.replace('\t', "    ")
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_go_versions_as_go_does() {
+        let ascending = ["1.9", "go1.20.14", "1.21rc2", "1.21", "1.21.13", "go1.26.8", "1.27rc1", "1.27.0"];
+        let numbers: Vec<_> = ascending.iter().map(|version| version_numbers(version)).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
+
+    #[test]
+    fn keeps_only_flags_that_fit_a_scratch_directory() {
+        let flags = "-mod=vendor -modfile=alt.mod --overlay=x.json -tags=a,b -modcacherw -trimpath";
+        assert_eq!(scratch_flags(flags), "-tags=a,b -trimpath");
+    }
+
+    #[test]
+    fn file_urls_cannot_split_a_proxy_list() {
+        assert_eq!(file_url(Path::new("/a b/c,d|e%/é")), "file:///a%20b/c%2Cd%7Ce%25/%C3%A9");
+    }
+
+    #[test]
+    fn a_network_failure_is_told_from_a_missing_version() {
+        let network =
+            explain("m", "go: m@v1: Get \"http://127.0.0.1:1/m\": dial tcp 127.0.0.1:1: connect: connection refused");
+        assert_eq!(network.kind, ErrorKind::Network);
+        let missing = explain("m", "go: m@v9.0.0: reading http://p/m/@v/v9.0.0.info: 404 Not Found");
+        assert_eq!(missing.kind, ErrorKind::NotFound);
+    }
+}

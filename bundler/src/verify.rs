@@ -1,0 +1,388 @@
+//! `modferry verify`: everything that is wrong with a bundle, in one run.
+//!
+//! 1. head files: there, whole, of the right grammar
+//! 2. manifest and content side by side, both in the same order: what is missing, extra, of another size or kind
+//! 3. every file is hashed; every zip is walked and its h1 computed, several at a time, the bytes read once
+//! 4. the rules on the content as a whole, module by module
+//!
+//! Memory does not grow with the bundle or its zips: the manifest is read a line at a time, the content in pieces.
+
+use crate::carrier::{Carrier, Delivered, What};
+use crate::context::{Context, Event};
+use crate::error::Result;
+use crate::head::header_error;
+use crate::manifest_reader::{ManifestReader, Next};
+use crate::module_zip::Prover;
+use crate::source::Source;
+use crate::tape;
+use modferry_format::check::{self, Checker, MAX_FINDINGS};
+use modferry_format::finding::{Finding, FindingKind};
+use modferry_format::header::{Header, HeaderError};
+use modferry_format::manifest::Entry;
+use modferry_format::requires::Requires;
+use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
+use modferry_format::{BundleId, BundlePath, FileSha256, readme};
+use serde::Serialize;
+use std::cmp::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+/// Files up to this size that are no zips are hashed where they are found; larger ones by a worker.
+const SMALL_BYTES: u64 = 64 * 1024;
+
+/// What a check of a bundle found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// The id in its short form, where there is a `BUNDLE`.
+    pub id: Option<String>,
+    /// All 64 digits of it.
+    pub sha256: Option<String>,
+    /// Files in the manifest.
+    pub files: u64,
+    /// Sum of their sizes, in bytes.
+    pub bytes: u64,
+    /// Wall time, in seconds.
+    pub seconds: f64,
+    /// What is wrong, sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks a bundle. An error means that it could not be checked; what is wrong with it is in the report.
+pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
+    let started = Instant::now();
+    let findings = Findings::default();
+    let mut report =
+        Report { ok: false, id: None, sha256: None, files: 0, bytes: 0, seconds: 0.0, findings: Vec::new() };
+    let root = read_root(carrier, &findings, &mut report);
+    let header = read_header(carrier, root.as_ref(), &findings)?;
+    for file in [HeadFile::Requires, HeadFile::Readme] {
+        check_head_file(carrier, file, root.as_ref(), &findings);
+    }
+    let open = |file: HeadFile| open_head(carrier, file.name(), file.max_bytes(), &findings);
+    if let (Some(sums), Some(sizes)) = (open(HeadFile::Sha256Sums), open(HeadFile::Sizes)) {
+        let mut checker = header.as_ref().map(Checker::new);
+        let work = Content { carrier, root: root.as_ref(), findings: &findings, context };
+        work.check(ManifestReader::new(sums, sizes), &mut checker, &mut report)?;
+        for finding in checker.map(Checker::finish).into_iter().flatten() {
+            findings.add(finding);
+        }
+    }
+    report.findings = findings.finish();
+    report.ok = report.findings.is_empty();
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Findings of all threads; bounded.
+#[derive(Default)]
+struct Findings(Mutex<Vec<Finding>>);
+
+impl Findings {
+    fn find(&self, subject: &str, kind: FindingKind, detail: impl Into<String>) {
+        self.add(Finding::new(subject, kind, detail));
+    }
+
+    fn add(&self, finding: Finding) {
+        let mut findings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match findings.len().cmp(&MAX_FINDINGS) {
+            Ordering::Less => findings.push(finding),
+            Ordering::Equal => {
+                findings.push(Finding::new(
+                    "",
+                    FindingKind::TooMany,
+                    format!("more than {MAX_FINDINGS} findings, the rest is left out"),
+                ));
+            }
+            Ordering::Greater => {}
+        }
+    }
+
+    fn finish(self) -> Vec<Finding> {
+        let mut findings = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        findings.sort();
+        findings.dedup();
+        findings
+    }
+}
+
+fn open_head(carrier: &dyn Carrier, name: &str, limit: u64, findings: &Findings) -> Option<Source> {
+    match carrier.head(name) {
+        Ok(Some(source)) if source.size() <= limit => return Some(source),
+        Ok(Some(source)) => {
+            findings.find(
+                name,
+                FindingKind::HeadInvalid,
+                format!("has {} bytes, at most {limit} are allowed", source.size()),
+            );
+        }
+        Ok(None) => findings.find(name, FindingKind::HeadMissing, "missing"),
+        Err(error) => findings.find(name, FindingKind::Unreadable, error.to_string()),
+    }
+    None
+}
+
+fn read_head(carrier: &dyn Carrier, name: &str, limit: u64, findings: &Findings) -> Option<Vec<u8>> {
+    match open_head(carrier, name, limit, findings)?.read_all(limit) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            findings.find(name, FindingKind::Unreadable, error.to_string());
+            None
+        }
+    }
+}
+
+fn read_root(carrier: &dyn Carrier, findings: &Findings, report: &mut Report) -> Option<Root> {
+    let bytes = read_head(carrier, BUNDLE, MAX_BUNDLE_BYTES, findings)?;
+    let id = BundleId::of(&bytes);
+    (report.id, report.sha256) = (Some(id.to_string()), Some(id.hex()));
+    match String::from_utf8_lossy(&bytes).parse() {
+        Ok(root) => Some(root),
+        Err(invalid) => {
+            findings.find(BUNDLE, FindingKind::HeadInvalid, invalid.to_string());
+            None
+        }
+    }
+}
+
+fn check_hash(name: &str, file: HeadFile, hash: FileSha256, root: Option<&Root>, findings: &Findings) {
+    if let Some(root) = root
+        && root.sum(file) != hash
+    {
+        findings.find(name, FindingKind::HeadHash, format!("has sha256 {hash}, BUNDLE states {}", root.sum(file)));
+    }
+}
+
+/// Reads `bundle.json`. A format that we do not know ends everything: nothing else can be understood then.
+fn read_header(carrier: &dyn Carrier, root: Option<&Root>, findings: &Findings) -> Result<Option<Header>> {
+    let file = HeadFile::BundleJson;
+    let Some(bytes) = read_head(carrier, file.name(), file.max_bytes(), findings) else { return Ok(None) };
+    check_hash(file.name(), file, FileSha256::of(&bytes), root, findings);
+    match Header::parse(&bytes) {
+        Ok(header) => Ok(Some(header)),
+        Err(error @ HeaderError::Unsupported(_)) => Err(header_error(carrier, &error)),
+        Err(error) => {
+            findings.find(file.name(), FindingKind::HeadInvalid, error.to_string());
+            Ok(None)
+        }
+    }
+}
+
+fn check_head_file(carrier: &dyn Carrier, file: HeadFile, root: Option<&Root>, findings: &Findings) {
+    let Some(bytes) = read_head(carrier, file.name(), file.max_bytes(), findings) else { return };
+    check_hash(file.name(), file, FileSha256::of(&bytes), root, findings);
+    let invalid = |detail: String| findings.find(file.name(), FindingKind::HeadInvalid, detail);
+    match file {
+        HeadFile::Readme if bytes != readme::TEXT.as_bytes() => invalid("is not the text of this format".to_owned()),
+        HeadFile::Requires => match str::from_utf8(&bytes).map(str::parse::<Requires>) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => invalid(error.to_string()),
+            Err(error) => invalid(error.to_string()),
+        },
+        _ => {}
+    }
+}
+
+/// A file for a worker: what it must be, and its bytes.
+struct Job {
+    entry: Entry,
+    source: Source,
+}
+
+struct Content<'a> {
+    carrier: &'a dyn Carrier,
+    root: Option<&'a Root>,
+    findings: &'a Findings,
+    context: &'a Context<'a>,
+}
+
+impl Content<'_> {
+    fn check(
+        &self,
+        mut manifest: ManifestReader,
+        checker: &mut Option<Checker<'_>>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let jobs = self.context.jobs.max(1);
+        let (sender, receiver) = sync_channel(jobs * 4);
+        let receiver = Mutex::new(receiver);
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| self.work(&receiver));
+            }
+            let walked = self.walk(&mut manifest, checker, report, &sender);
+            // Without a sender the workers end when the channel is empty.
+            drop(sender);
+            walked
+        })?;
+        match manifest.finish() {
+            Ok((sums, sizes)) => {
+                check_hash(HeadFile::Sha256Sums.name(), HeadFile::Sha256Sums, sums, self.root, self.findings);
+                check_hash(HeadFile::Sizes.name(), HeadFile::Sizes, sizes, self.root, self.findings);
+            }
+            Err(error) => self.findings.find(HeadFile::Sha256Sums.name(), FindingKind::Unreadable, error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Goes through manifest and content side by side.
+    fn walk(
+        &self,
+        manifest: &mut ManifestReader,
+        checker: &mut Option<Checker<'_>>,
+        report: &mut Report,
+        sender: &SyncSender<Job>,
+    ) -> Result<()> {
+        let mut content = self.carrier.content()?.filter(|delivered| !self.is_stray(delivered)).peekable();
+        loop {
+            self.context.interrupt.check()?;
+            let entry = match manifest.advance() {
+                Ok(Next::Entry(entry)) => entry,
+                Ok(Next::Bad(reason)) => {
+                    self.findings.find(HeadFile::Sha256Sums.name(), FindingKind::ManifestLine, reason);
+                    continue;
+                }
+                Ok(Next::End) => break,
+                Err(error) => {
+                    self.findings.find(HeadFile::Sha256Sums.name(), FindingKind::Unreadable, error.to_string());
+                    break;
+                }
+            };
+            report.files += 1;
+            report.bytes = report.bytes.saturating_add(entry.size);
+            let path = entry.path.to_string();
+            while let Some(extra) =
+                content.next_if(|delivered| BundlePath::order(&delivered.path, &path) == Ordering::Less)
+            {
+                self.extra(&extra);
+            }
+            let delivered = content.next_if(|delivered| delivered.path == path);
+            let bytes = self.file(&entry, &path, delivered, sender);
+            if let Some(checker) = checker {
+                checker.file(&entry.path, entry.size, bytes.as_deref());
+            }
+            let (done, bytes) = (report.files, report.bytes);
+            self.context.progress.event(Event::Progress { done, total: 0, bytes, current: &path });
+        }
+        content.for_each(|delivered| self.extra(&delivered));
+        Ok(())
+    }
+
+    /// Whether it cannot stand in any manifest, so that its order means nothing; reported at once.
+    fn is_stray(&self, delivered: &Delivered) -> bool {
+        let stray = delivered.path.parse::<BundlePath>().is_err();
+        if stray {
+            self.extra(delivered);
+        }
+        stray
+    }
+
+    fn extra(&self, delivered: &Delivered) {
+        match &delivered.what {
+            What::Unreadable(error) => self.findings.find(&delivered.path, FindingKind::Unreadable, error.to_string()),
+            What::Other(kind) => self.findings.find(
+                &delivered.path,
+                FindingKind::NotAFile,
+                format!("is {kind}; a bundle has only files"),
+            ),
+            What::File(..) => self.findings.find(&delivered.path, FindingKind::Extra, "is not in SHA256SUMS"),
+        }
+    }
+
+    /// Checks one file of the manifest, or hands it to a worker; gives the bytes that the rules look at.
+    fn file(
+        &self,
+        entry: &Entry,
+        path: &str,
+        delivered: Option<Delivered>,
+        sender: &SyncSender<Job>,
+    ) -> Option<Vec<u8>> {
+        let (size, open) = match delivered.map(|delivered| delivered.what) {
+            Some(What::File(size, open)) => (size, open),
+            Some(What::Other(kind)) => {
+                self.findings.find(path, FindingKind::NotAFile, format!("is {kind}; a bundle has only files"));
+                return None;
+            }
+            Some(What::Unreadable(error)) => {
+                self.findings.find(path, FindingKind::Unreadable, error.to_string());
+                return None;
+            }
+            None => {
+                self.findings.find(path, FindingKind::Missing, "missing");
+                return None;
+            }
+        };
+        if size != entry.size {
+            self.findings.find(path, FindingKind::Size, format!("has {size} bytes, SIZES states {}", entry.size));
+            return None;
+        }
+        let source = match open() {
+            Ok(source) => source,
+            Err(error) => {
+                self.findings.find(path, FindingKind::Unreadable, error.to_string());
+                return None;
+            }
+        };
+        let wanted = check::wants_bytes(&entry.path);
+        if wanted.is_some() || (size <= SMALL_BYTES && !matches!(entry.path, BundlePath::Zip(_))) {
+            return self.small(entry, path, &source, wanted.unwrap_or(SMALL_BYTES)).filter(|_| wanted.is_some());
+        }
+        // All workers are alive while this thread has the sender.
+        let _ = sender.send(Job { entry: entry.clone(), source });
+        None
+    }
+
+    fn small(&self, entry: &Entry, path: &str, source: &Source, limit: u64) -> Option<Vec<u8>> {
+        match source.read_all(limit) {
+            Ok(bytes) => {
+                self.compare(path, entry, FileSha256::of(&bytes));
+                Some(bytes)
+            }
+            Err(error) => {
+                self.findings.find(path, FindingKind::Unreadable, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn compare(&self, path: &str, entry: &Entry, hash: FileSha256) -> bool {
+        if hash != entry.sha256 {
+            self.findings.find(
+                path,
+                FindingKind::Hash,
+                format!("has sha256 {hash}, SHA256SUMS states {}", entry.sha256),
+            );
+        }
+        hash == entry.sha256
+    }
+
+    fn work(&self, jobs: &Mutex<Receiver<Job>>) {
+        let mut prover = Prover::default();
+        loop {
+            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(Job { entry, source }) = job else { return };
+            if self.context.interrupt.is_set() {
+                continue;
+            }
+            let path = entry.path.to_string();
+            let size = source.size();
+            let done = match &entry.path {
+                BundlePath::Zip(version) => prover.prove(version, &source, size, None).map(|proof| {
+                    // A zip that has changed is reported as such, not by what the change did to it.
+                    if self.compare(&path, &entry, proof.sha256)
+                        && let Err(reason) = proof.h1
+                    {
+                        self.findings.find(&path, FindingKind::Zip, reason);
+                    }
+                }),
+                _ => tape::hash(&source, size).map(|hash| _ = self.compare(&path, &entry, hash)),
+            };
+            if let Err(error) = done {
+                self.findings.find(&path, FindingKind::Unreadable, error.to_string());
+            }
+        }
+    }
+}
