@@ -1,1 +1,137 @@
-//! real-world
+//! Takes a real project from the public Go mirror (through `go env GOPROXY`), bundles its closure, and runs go
+//! commands on it in a network namespace of their own, where nothing but the bundle can be reached.
+
+use modferry_harness::{Outcome, at, built, no_network};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A project at a version, taken as its module zip.
+#[derive(Debug, Clone, Copy)]
+pub struct Project {
+    /// Its module path.
+    pub module: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+/// A project that has crossed: its sources, and a bundle of its closure.
+pub struct Crossed {
+    /// What `modferry bundle` said on standard error.
+    pub bundled: String,
+    directory: TempDir,
+    settings: BTreeMap<String, String>,
+}
+
+impl Crossed {
+    /// Fetches the sources of a project and bundles its closure.
+    pub fn bundle(project: Project) -> Outcome<Self> {
+        let directory = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
+        let sources = directory.path().join("project");
+        fetch(project, &sources)?;
+        let before = listing(&sources);
+        let modferry = built::modferry_release()?;
+        let bundle = directory.path().join("bundle");
+        let mut command = Command::new(modferry);
+        command.arg("bundle").arg(&sources).arg("-o").arg(&bundle);
+        let bundled = run(command.env("XDG_CACHE_HOME", directory.path().join("cache")))?;
+        if listing(&sources) != before {
+            return Err(format!("{}: the project was changed by bundling it", project.module));
+        }
+        let mut command = Command::new(modferry);
+        run(command.arg("verify").arg(&bundle))?;
+        let mut command = Command::new(modferry);
+        let printed = text(&run(command.args(["env", "--for", "ci"]).arg(&bundle))?.stdout);
+        let settings = printed.lines().filter_map(|line| line.split_once('='));
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { bundled: text(&bundled.stderr), directory, settings })
+    }
+
+    /// The bundle.
+    pub fn bundle_dir(&self) -> PathBuf {
+        self.directory.path().join("bundle")
+    }
+
+    /// The sources.
+    pub fn project_dir(&self) -> PathBuf {
+        self.directory.path().join("project")
+    }
+
+    /// Throws the caches of the inside away: what comes next must ask the bundle again.
+    pub fn forget(&self) -> Outcome<()> {
+        for name in ["modcache", "gopath"] {
+            let cache = self.directory.path().join(name);
+            if cache.exists() {
+                fs::remove_dir_all(&cache).map_err(at(&cache))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a go command on the project inside, with the settings that `modferry env` prints and no network.
+    pub fn inside(&self, arguments: &[&str]) -> Outcome<String> {
+        let root = self.directory.path();
+        let mut command = no_network::command("go")?;
+        command.args(arguments).current_dir(self.project_dir()).env_clear();
+        for name in ["PATH", "HOME", "TMPDIR"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.envs(&self.settings).env("GOFLAGS", "-modcacherw").env("GOENV", "off");
+        command.env("GOMODCACHE", root.join("modcache")).env("GOPATH", root.join("gopath"));
+        // Compiled packages of the standard library; nothing of a module comes from it.
+        command.env("GOCACHE", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/go-build"));
+        run(&mut command).map(|output| text(&output.stdout))
+    }
+}
+
+fn fetch(project: Project, to: &Path) -> Outcome<()> {
+    let mut command = Command::new("go");
+    let version = format!("{}@{}", project.module, project.version);
+    // Outside any module, so that only the version itself is looked at.
+    command.args(["mod", "download", "-json", &version]).current_dir(std::env::temp_dir()).env("GOWORK", "off");
+    let downloaded: serde_json::Value =
+        serde_json::from_slice(&run(&mut command)?.stdout).map_err(|error| format!("{version}: {error}"))?;
+    let from = downloaded["Dir"].as_str().ok_or_else(|| format!("{version}: go extracted it nowhere"))?;
+    copy(Path::new(from), to)
+}
+
+/// Copies a tree out of the module cache, writable as a checkout is.
+fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.map_err(at(from))?;
+        let target = to.join(entry.path().strip_prefix(from).map_err(at(from))?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).map_err(at(&target))?;
+        } else {
+            // Not fs::copy, which would take the read-only mode along.
+            let bytes = fs::read(entry.path()).map_err(at(entry.path()))?;
+            fs::write(&target, bytes).map_err(at(&target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every file with its size and time.
+fn listing(directory: &Path) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
+    let entries = walkdir::WalkDir::new(directory).sort_by_file_name().into_iter().flatten();
+    entries
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok()?;
+            Some((entry.into_path(), meta.len(), meta.modified().ok()))
+        })
+        .collect()
+}
+
+fn run(command: &mut Command) -> Outcome<Output> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(format!("{command:?}: {}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr)))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
