@@ -1,0 +1,66 @@
+//! The benchmarks: `cargo run --release -p modferry-bench -- NAME`.
+//!
+//! Each compares commands in one run: interleaved (A B A B ...), with the wall time, the CPU time and the largest memory
+//! of every run as the system accounts for them, and the medians and ranges over all rounds. Results that were seen
+//! stand in README.md beside this crate.
+
+mod bundle;
+mod measure;
+mod project;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Bundling prometheus, cold and with a filled module cache, beside `go mod download all`
+    Bundle {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Checking a bundle of prometheus, beside `sha256sum -c` and `go mod verify`
+    Verify {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Runs one command and prints what it took; the other benchmarks call this
+    #[command(hide = true)]
+    Measure {
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Hashes every file below a directory with the code that verify uses, and does nothing else
+    #[command(hide = true)]
+    Hash {
+        directory: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().benchmark {
+        Benchmark::Bundle { rounds } => bundle::run(rounds),
+        Benchmark::Verify { rounds } => verify::run(rounds),
+        Benchmark::Measure { command } => measure::print(&command),
+        Benchmark::Hash { directory, threads } => verify::hash(&directory, threads),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            measure::say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

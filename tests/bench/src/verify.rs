@@ -1,0 +1,98 @@
+//! `verify` beside `sha256sum -c` and `go mod verify`: a bundle of prometheus.
+
+use crate::measure::{Contender, command, compare, ratio, say, say_machine};
+use crate::project;
+use modferry::jobs;
+use modferry::source::Source;
+use modferry::tape;
+use modferry_harness::{Outcome, at, built};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+/// CPU time of the sha256 part, as a share of `sha256sum -c`.
+const SHA256_BAR: f64 = 0.5;
+/// Wall time of everything, as a share of `go mod verify`.
+const VERIFY_BAR: f64 = 0.2;
+/// Largest memory of verify, in MiB.
+const MEMORY_BAR: f64 = 64.0;
+
+pub(crate) fn run(rounds: usize) -> Outcome<()> {
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let place = |name: &str| directory.path().join(name);
+    let project = project::fetch(directory.path())?;
+    let modferry = built::modferry_release()?;
+    let (bundle, modules, gopath, cache) = (place("bundle"), place("modules"), place("gopath"), place("cache"));
+    let go_variables = [
+        ("GOMODCACHE", modules.as_os_str()),
+        ("GOPATH", gopath.as_os_str()),
+        ("GOFLAGS", OsStr::new("-modcacherw")),
+        ("GOWORK", OsStr::new("off")),
+    ];
+    let go = |arguments: &[&OsStr]| {
+        let mut go = command("go", arguments, &go_variables);
+        go.current_dir(&project);
+        go
+    };
+    once(go(&["mod", "download", "all"].map(OsStr::new)))?;
+    let arguments = [OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), bundle.as_os_str()];
+    let variables = [("GOMODCACHE", modules.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
+    once(command(modferry, &arguments, &variables))?;
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let nothing = || Ok(());
+    say_machine();
+    let contenders = [
+        Contender {
+            name: "`sha256sum -c SHA256SUMS`",
+            prepare: Box::new(nothing),
+            command: Box::new(|| {
+                let mut sums = command("sha256sum", &["--strict", "--quiet", "-c", "SHA256SUMS"].map(OsStr::new), &[]);
+                sums.current_dir(&bundle);
+                sums
+            }),
+        },
+        Contender {
+            name: "the sha256 part of `modferry verify`, one thread",
+            prepare: Box::new(nothing),
+            command: Box::new(|| command(&this, &[OsStr::new("hash"), bundle.as_os_str()], &[])),
+        },
+        Contender {
+            name: "`go mod verify`",
+            prepare: Box::new(nothing),
+            command: Box::new(|| go(&["mod", "verify"].map(OsStr::new))),
+        },
+        Contender {
+            name: "`modferry verify`",
+            prepare: Box::new(nothing),
+            command: Box::new(|| command(modferry, &[OsStr::new("verify"), bundle.as_os_str()], &[])),
+        },
+    ];
+    let runs = compare(&contenders, rounds)?;
+    ratio("sha256 part / sha256sum -c, CPU", &runs[1], &runs[0], |run| run.cpu, SHA256_BAR);
+    ratio("verify / go mod verify, wall", &runs[3], &runs[2], |run| run.wall, VERIFY_BAR);
+    let memory = runs[3].iter().map(|run| run.rss_mib).fold(0.0, f64::max);
+    let verdict = if memory <= MEMORY_BAR { "met" } else { "NOT MET" };
+    say(&format!("memory of verify: at most {memory:.1} MiB, bar {MEMORY_BAR}: {verdict}"));
+    Ok(())
+}
+
+fn once(mut command: Command) -> Outcome<()> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// `hash DIRECTORY`: the hashing of verify alone.
+pub(crate) fn hash(directory: &Path, threads: usize) -> Outcome<()> {
+    let entries = walkdir::WalkDir::new(directory.join("download")).into_iter();
+    let files: Vec<_> =
+        entries.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect();
+    for (path, hashed) in jobs::map(threads, files, |(): &mut (), path| {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        tape::hash(&Source::whole(file, size), size)
+    }) {
+        hashed.map_err(at(&path))?;
+    }
+    Ok(())
+}
