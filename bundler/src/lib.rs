@@ -6,7 +6,7 @@
 //! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
-//! - work: [`work_space`], [`jobs`], [`tape`]
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`]
 
 pub mod bundle;
 pub mod byte_size;
@@ -25,4 +25,5 @@ pub mod source;
 pub mod tape;
 pub mod verify;
 pub mod why;
+pub mod work_queue;
 pub mod work_space;

@@ -42,11 +42,10 @@ enum Benchmark {
     },
     /// Hashes every file below a directory with the code that verify uses, and does nothing else
     #[command(hide = true)]
-    Hash {
-        directory: PathBuf,
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
-    },
+    Hash { directory: PathBuf },
+    /// Makes the h1 of every zip below a directory, on all processors
+    #[command(hide = true)]
+    Prove { directory: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -54,7 +53,8 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
         Benchmark::Measure { command } => measure::print(&command),
-        Benchmark::Hash { directory, threads } => verify::hash(&directory, threads),
+        Benchmark::Hash { directory } => verify::hash(&directory),
+        Benchmark::Prove { directory } => verify::prove(&directory),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
