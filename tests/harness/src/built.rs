@@ -1,0 +1,72 @@
+//! Finds the program under test by asking cargo to build it, so that no test ever runs a stale one.
+
+use crate::Outcome;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The `modferry` program, built once per process with the profile of the tests.
+pub fn modferry() -> Outcome<&'static Path> {
+    static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| build(&[])).as_deref().map_err(Clone::clone)
+}
+
+/// The `modferry` program as users get it, for what measures time or moves gigabytes.
+pub fn modferry_release() -> Outcome<&'static Path> {
+    static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["--release"])).as_deref().map_err(Clone::clone)
+}
+
+fn build(profile: &[&str]) -> Outcome<PathBuf> {
+    // Cargo names itself to the tests it runs; a test program started by hand takes the one on PATH.
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(&cargo)
+        .args(["build", "-q", "-p", "modferry", "--bin", "modferry", "--message-format=json"])
+        .args(profile)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .map_err(|error| format!("{}: cannot run it to build modferry: {error}", cargo.display()))?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let rendered: String = messages.lines().filter_map(rendered_error).collect();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("cargo build -p modferry: {}\n{rendered}{stderr}", output.status));
+    }
+    messages
+        .lines()
+        .find_map(executable)
+        .ok_or_else(|| "cargo build -p modferry: no line of its output names an executable".to_owned())
+}
+
+/// The path in a line of cargo's output, where the line speaks of the program.
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let is_program = message["reason"] == "compiler-artifact" && message["target"]["name"] == "modferry";
+    message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
+}
+
+/// With JSON messages the compiler's errors are on standard output too.
+fn rendered_error(line: &str) -> Option<String> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let message = &message["message"];
+    message["rendered"].as_str().filter(|_| message["level"] == "error").map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_executable_of_the_program_and_of_nothing_else() {
+        let line = |reason: &str, name: &str| {
+            format!(r#"{{"reason":"{reason}","target":{{"name":"{name}"}},"executable":"/t/{name}"}}"#)
+        };
+        assert_eq!(executable(&line("compiler-artifact", "modferry")), Some("/t/modferry".into()));
+        assert_eq!(executable(&line("compiler-artifact", "build-script-build")), None);
+        assert_eq!(executable(&line("build-finished", "modferry")), None);
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"modferry"},"executable":null}"#;
+        assert_eq!(executable(library), None);
+        assert_eq!(executable("warning: not JSON"), None);
+    }
+}
