@@ -10,11 +10,12 @@
 //! Whatever stops it before the last step leaves nothing at the output, and the zips that have arrived in the cache
 //! directory, where the next run finds them.
 
+mod imports;
 mod resolve;
 mod root;
 mod seal;
 
-use crate::byte_size::ByteSize;
+use crate::byte_size::{ByteSize, count};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{self, Go, Settings, version_numbers};
@@ -95,18 +96,24 @@ pub fn bundle(options: &Options, context: &Context<'_>) -> Result<Summary> {
             summary.seconds = started.elapsed().as_secs_f64();
             Ok(summary)
         }
-        Err(error) => {
+        // What disagrees with what others state must not be where the next run looks first.
+        Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused) => {
+            space.remove()?;
+            Err(error)
+        }
+        Err(mut error) => {
             let (zips, bytes) = space.keep_zips();
-            Err(if zips == 0 { error } else { error.because(kept_text(zips, bytes, &cache)) })
+            if zips > 0 {
+                error.kept = Some(kept_text(zips, bytes, &cache));
+            }
+            Err(error)
         }
     }
 }
 
 fn kept_text(zips: u64, bytes: u64, cache: &Path) -> String {
-    format!(
-        "{zips} zips that have arrived ({bytes} bytes) are kept in {}; the next bundle uses them again",
-        cache.display()
-    )
+    let zips = count(zips, "zip");
+    format!("{zips} ({}) in {}; the next bundle uses what is there again", ByteSize(bytes), cache.display())
 }
 
 fn tell_work_space(space: &WorkSpace, cache: &Path, context: &Context<'_>) {
@@ -114,7 +121,7 @@ fn tell_work_space(space: &WorkSpace, cache: &Path, context: &Context<'_>) {
     let reused = if zips == 0 {
         String::new()
     } else {
-        format!(", {zips} zips ({}) of an earlier run are used again", ByteSize(bytes))
+        format!(", {} of an earlier run ({}) used again", count(zips, "zip"), ByteSize(bytes))
     };
     let free = free_bytes(cache).map_or_else(String::new, |free| format!(", {} free", ByteSize(free)));
     context.progress.event(Event::Note(&format!("work space {}{free}{reused}", cache.display())));
@@ -287,7 +294,13 @@ impl Closure {
     }
 
     fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>, context: &Context<'_>) -> Result<()> {
-        for refused in resolver.closure(root)? {
+        let resolved = resolver.closure(root)?;
+        if let (Some(sources), None) = (&root.sources, &root.header.version) {
+            for warning in imports::warnings(&root.name, sources, &root.ignored, &resolved.paths) {
+                self.warn(context, warning);
+            }
+        }
+        for refused in resolved.refused {
             if !self.refused.contains(&refused) {
                 self.warn(context, resolve::refused_warning(&refused));
             }
@@ -353,7 +366,7 @@ impl Closure {
             created: created.to_string(),
             tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
             go: go.to_owned(),
-            roots: self.roots.clone(),
+            roots: sorted(self.roots.clone()),
             base: Vec::new(),
             without_record: vec![EVERY_MODULE.to_owned()],
             observations: self.observations.iter().cloned().collect(),
@@ -378,6 +391,13 @@ impl Closure {
             warnings: self.warnings,
         }
     }
+}
+
+/// The order in which the user names roots, and how often, does not change the bundle.
+fn sorted(mut roots: Vec<modferry_format::header::Root>) -> Vec<modferry_format::header::Root> {
+    roots.sort_by_cached_key(|root| (root.module.clone(), root.version.clone(), root.kind, root.requires.clone()));
+    roots.dedup();
+    roots
 }
 
 impl Summary {

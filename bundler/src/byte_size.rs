@@ -1,4 +1,4 @@
-//! Sizes as people read them.
+//! Sizes and counts as people read them.
 
 use std::fmt;
 
@@ -25,6 +25,11 @@ impl fmt::Display for ByteSize {
         };
         write!(f, "{value:.digits$} {unit}")
     }
+}
+
+/// A number of things: `1 file`, `2 files`; for words whose plural ends in an s.
+pub fn count(number: u64, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
 use modferry::bundle::{self, Summary};
-use modferry::byte_size::ByteSize;
+use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::Directory;
 use modferry::context::Context;
 use modferry::env::{self, Form};
@@ -28,6 +28,13 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
         Command::Verify(of) => {
             let report = verify(&Directory::open(&of.path)?, context)?;
             console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
+            if !report.ok {
+                console.verdict(&format!(
+                    "{}: not good: {}",
+                    of.path.display(),
+                    count(report.findings.len() as u64, "finding")
+                ));
+            }
             return Ok(ExitCode::from(u8::from(!report.ok)));
         }
         Command::Show(of) => {
@@ -106,9 +113,9 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str("bundle   none, there is nothing to carry\n");
     }
     text.push_str(&format!(
-        "modules  {} ({} versions, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s with {}, work space {} (freed)\n",
+        "modules  {} ({}, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s with {}, work space {} (freed)\n",
         counts.modules,
-        counts.versions,
+        count(counts.versions, "version"),
         counts.zips,
         counts.files,
         summary.bytes,
@@ -118,7 +125,8 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         ByteSize(summary.work_bytes)
     ));
     if !summary.not_carried.is_empty() {
-        text.push_str(&format!("missing  {} files of the closure, see modferry show\n", summary.not_carried.len()));
+        let files = count(summary.not_carried.len() as u64, "file");
+        text.push_str(&format!("missing  {files} of the closure, see modferry show\n"));
     }
     text
 }
@@ -127,10 +135,8 @@ fn report_text(path: &Path, report: &Report) -> String {
     let id = report.id.as_deref().unwrap_or("without id");
     if report.ok {
         let (bytes, seconds) = (ByteSize(report.bytes), report.seconds);
-        return format!("{}: ok: bundle {id}, {} files, {bytes}, {seconds:.1} s\n", path.display(), report.files);
+        let files = count(report.files, "file");
+        return format!("{}: ok: bundle {id}, {files}, {bytes}, {seconds:.1} s\n", path.display());
     }
-    let mut text: String = report.findings.iter().map(|finding| format!("{finding}\n")).collect();
-    let count = report.findings.len();
-    text.push_str(&format!("{}: not good: {count} finding{}\n", path.display(), if count == 1 { "" } else { "s" }));
-    text
+    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
 }

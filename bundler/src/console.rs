@@ -54,6 +54,13 @@ impl Console {
         }
     }
 
+    /// Writes what a check came to, beside its result.
+    pub(crate) fn verdict(&self, text: &str) {
+        if !self.json {
+            self.write(&format!("{text}\n"));
+        }
+    }
+
     /// Writes an error.
     pub(crate) fn error(&self, error: &Error) {
         self.clear();
@@ -65,6 +72,9 @@ impl Console {
         let mut text = format!("{} {}\n", self.paint("error:", "31;1"), error.message);
         for cause in &error.causes {
             text.push_str(&format!("  caused by: {cause}\n"));
+        }
+        if let Some(kept) = &error.kept {
+            text.push_str(&format!("kept: {kept}\n"));
         }
         if let Some(hint) = &error.hint {
             text.push_str(&format!("{} {hint}\n", self.paint("hint:", "36")));

@@ -15,6 +15,8 @@ pub struct Error {
     /// What lies below, outermost first: the words of the go command or of the system.
     #[serde(rename = "caused_by")]
     pub causes: Vec<String>,
+    /// What the work that failed has left behind, for the next try.
+    pub kept: Option<String>,
     /// What the user can do.
     pub hint: Option<String>,
 }
@@ -73,7 +75,7 @@ impl ErrorKind {
 impl Error {
     /// An error without causes and hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), causes: Vec::new(), hint: None }
+        Self { kind, message: message.into(), causes: Vec::new(), kept: None, hint: None }
     }
 
     /// A failed system call on a file: `PATH: what was tried`.

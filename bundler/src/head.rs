@@ -50,7 +50,7 @@ impl Head {
         loop {
             match manifest.advance().map_err(failed)? {
                 Next::Entry(entry) => each(entry),
-                Next::Bad(reason) => return Err(wrong(carrier, sums.name(), &reason)),
+                Next::Bad(file, reason) => return Err(wrong(carrier, file.name(), &reason)),
                 Next::End => break,
             }
         }

@@ -3,6 +3,7 @@
 use crate::source::Source;
 use modferry_format::FileSha256;
 use modferry_format::manifest::{self, Entry, MAX_LINE_BYTES};
+use modferry_format::root::HeadFile;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -11,8 +12,8 @@ use std::io::{self, BufRead, BufReader, Read};
 pub enum Next {
     /// A file of the content.
     Entry(Entry),
-    /// Lines that break the grammar or the order; reading can go on.
-    Bad(String),
+    /// Lines that break the grammar or the order, and the file to blame; reading can go on.
+    Bad(HeadFile, String),
     /// The end of both files.
     End,
 }
@@ -35,13 +36,16 @@ impl ManifestReader {
         let (sums, sizes) = (self.sums.next()?, self.sizes.next()?);
         Ok(match (sums, sizes) {
             (Line::End, Line::End) => Next::End,
-            (Line::End, _) => Next::Bad("SIZES has more lines than SHA256SUMS".to_owned()),
-            (_, Line::End) => Next::Bad("SIZES has fewer lines than SHA256SUMS".to_owned()),
-            (Line::Bad(reason), _) => Next::Bad(format!("SHA256SUMS line {}: {reason}", self.sums.number)),
-            (_, Line::Bad(reason)) => Next::Bad(format!("SIZES line {}: {reason}", self.sizes.number)),
+            (Line::Bad(reason), _) => Next::Bad(HeadFile::Sha256Sums, format!("line {}: {reason}", self.sums.number)),
+            (_, Line::Bad(reason)) => Next::Bad(HeadFile::Sizes, format!("line {}: {reason}", self.sizes.number)),
+            (Line::End, Line::Text(_)) => Next::Bad(HeadFile::Sizes, "has more lines than SHA256SUMS".to_owned()),
+            (Line::Text(_), Line::End) => Next::Bad(HeadFile::Sha256Sums, "has more lines than SIZES".to_owned()),
             (Line::Text(sums), Line::Text(sizes)) => match self.reader.entry(&sums, &sizes) {
                 Ok(entry) => Next::Entry(entry),
-                Err(invalid) => Next::Bad(format!("line {}: {invalid}", self.sums.number)),
+                Err(invalid) => {
+                    let file = if invalid.kind().starts_with("SIZES") { HeadFile::Sizes } else { HeadFile::Sha256Sums };
+                    Next::Bad(file, format!("line {}: {invalid}", self.sums.number))
+                }
             },
         })
     }

@@ -68,6 +68,12 @@ pub fn versions(module_cache: &Path) -> Result<Versions> {
     Ok(versions)
 }
 
+/// Where the zip of a version is, if it is there.
+pub fn zip_file(module_cache: &Path, version: &ModuleVersion) -> PathBuf {
+    let name = format!("{}.zip", version.version().escaped());
+    download_dir(module_cache).join(version.path().escaped()).join("@v").join(name)
+}
+
 /// The directory into which go extracts a version.
 pub fn extracted_dir(module_cache: &Path, version: &ModuleVersion) -> PathBuf {
     module_cache.join(format!("{}@{}", version.path().escaped(), version.version().escaped()))

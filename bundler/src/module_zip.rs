@@ -223,10 +223,7 @@ impl Prover {
         }
         let start = archive.directory_offset();
         let end = last_record.map_or(Ok(start), |offset| record_end(file, offset))?;
-        let gap = archive.eocd_offset().checked_sub(end);
-        if !(gap == Some(0) || gap == Some(ZIP64_END_BYTES) && is_zip64_end(file, end)?) {
-            return refuse("bytes between the central directory and the end record");
-        }
+        check_end(file, start, end, archive.eocd_offset())?;
         // Most archives are in this order already.
         entries.sort_by_key(|record: &Record| record.offset);
         Ok(Directory { entries, start })
@@ -393,12 +390,34 @@ fn record_end<R: ReaderAt>(file: &R, offset: u64) -> Result<u64, Stop> {
     Ok(offset + DIRECTORY_RECORD_BYTES + half(28) + half(30) + half(32))
 }
 
-/// Whether the zip64 end record and its locator stand at `offset`, each of its plain size.
-fn is_zip64_end<R: ReaderAt>(file: &R, offset: u64) -> Result<bool, Stop> {
-    let mut bytes = [0; ZIP64_END_BYTES as usize];
-    file.read_exact_at(&mut bytes, offset)?;
-    let long = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
-    Ok(word(&bytes, 0) == 0x0606_4b50 && long(4) == 56 - 12 && word(&bytes, 56) == 0x0706_4b50 && long(64) == offset)
+/// Checks what follows the central directory, which lies from `start` to `end`: the end records alone, and each of them
+/// must state exactly this place and size. Readers start from these fields, so a wrong one makes them disagree.
+fn check_end<R: ReaderAt>(file: &R, start: u64, end: u64, eocd: u64) -> Result<(), Stop> {
+    let disagrees = || Stop::Refused("the end record states another place or size of the central directory".to_owned());
+    let mut record = [0; 22];
+    file.read_exact_at(&mut record, eocd)?;
+    let fits = |stated: u32, true_value: u64| u64::from(stated) == true_value;
+    let (size, offset) = (word(&record, 12), word(&record, 16));
+    if eocd == end {
+        return if fits(size, end - start) && fits(offset, start) { Ok(()) } else { Err(disagrees()) };
+    }
+    if eocd.checked_sub(end) != Some(ZIP64_END_BYTES) {
+        return refuse("bytes between the central directory and the end record");
+    }
+    let mut long_records = [0; ZIP64_END_BYTES as usize];
+    file.read_exact_at(&mut long_records, end)?;
+    let long = |at: usize| long_records[at..at + 8].try_into().map_or(u64::MAX, u64::from_le_bytes);
+    // Signatures, the size of the record after its first 12 bytes, and where the locator finds it.
+    let is_zip64 = word(&long_records, 0) == 0x0606_4b50
+        && long(4) == 56 - 12
+        && word(&long_records, 56) == 0x0706_4b50
+        && long(64) == end;
+    if !is_zip64 {
+        return refuse("bytes between the central directory and the end record");
+    }
+    let fits = |stated: u32, true_value| stated == IN_ZIP64 || fits(stated, true_value);
+    let agrees = long(40) == end - start && long(48) == start && fits(size, end - start) && fits(offset, start);
+    if agrees { Ok(()) } else { Err(disagrees()) }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {

@@ -1,6 +1,6 @@
 //! `modferry show`: what is in a bundle, from which roots, how big it is, and which parts of it are the largest.
 
-use crate::byte_size::ByteSize;
+use crate::byte_size::{ByteSize, count};
 use crate::carrier::Carrier;
 use crate::error::Result;
 use crate::head::Head;
@@ -88,11 +88,11 @@ impl fmt::Display for Shown {
         writeln!(f, "\ncontent")?;
         writeln!(
             f,
-            "  {} modules, {} versions ({} with zip), {} files, {}",
-            counts.modules,
-            counts.versions,
+            "  {}, {} ({} with zip), {}, {}",
+            count(counts.modules, "module"),
+            count(counts.versions, "version"),
             counts.zips,
-            counts.files,
+            count(counts.files, "file"),
             ByteSize(header.bytes)
         )?;
         if !header.without_record.is_empty() {

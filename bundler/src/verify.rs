@@ -241,8 +241,8 @@ impl Content<'_> {
             self.context.interrupt.check()?;
             let entry = match manifest.advance() {
                 Ok(Next::Entry(entry)) => entry,
-                Ok(Next::Bad(reason)) => {
-                    self.findings.find(HeadFile::Sha256Sums.name(), FindingKind::ManifestLine, reason);
+                Ok(Next::Bad(file, reason)) => {
+                    self.findings.find(file.name(), FindingKind::ManifestLine, reason);
                     continue;
                 }
                 Ok(Next::End) => break,

@@ -1,6 +1,7 @@
 //! The place where a bundle is made: one directory per run below the user's cache directory, locked while it is used.
 //!
 //! ```text
+//! CACHE/lock                   held for a moment when a run begins
 //! CACHE/run-XXXXXX/lock        held while the run lives; the system lets go of it however the run ends
 //! CACHE/run-XXXXXX/modules     GOMODCACHE of the child go
 //! CACHE/run-XXXXXX/path        its GOPATH
@@ -55,20 +56,28 @@ impl WorkSpace {
 
     /// Makes a directory for this run, and takes over what earlier ones have left.
     pub fn open(cache: &Path, context: &Context<'_>) -> Result<Self> {
-        fs::create_dir_all(cache).map_err(|error| Error::io(cache, "the cache directory could not be made", &error))?;
+        let elsewhere = |error: Error| error.hint("name another directory for the work: --cache-dir DIR");
+        fs::create_dir_all(cache)
+            .map_err(|error| elsewhere(Error::io(cache, "the cache directory could not be made", &error)))?;
+        // Held for a moment, so that nobody takes a run that has no lock yet for a dead one.
+        let gate = File::create(cache.join(LOCK))
+            .map_err(|error| elsewhere(Error::io(cache, "the cache directory could not be locked", &error)))?;
+        gate.lock().map_err(|error| Error::io(cache, "the cache directory could not be locked", &error))?;
         let dir = tempfile::Builder::new()
             .prefix(RUN_PREFIX)
             .tempdir_in(cache)
-            .map_err(|error| Error::io(cache, "a directory for this run could not be made", &error))?
+            .map_err(|error| elsewhere(Error::io(cache, "a directory for this run could not be made", &error)))?
             .keep();
-        let lock = File::create(dir.join(LOCK)).map_err(|error| Error::io(&dir, "could not be locked", &error))?;
-        lock.try_lock().map_err(|error| Error::io(&dir, "could not be locked", &error.into()))?;
+        let lock = lock(&dir)?;
+        let claimed = claim_dead_runs(cache, &dir);
+        // From here on others may look: every run that lives has its lock.
+        drop(gate);
         let mut space = Self { dir, leftovers: Vec::new(), _lock: lock };
         for name in ["modules", "path", "build", "scratch"] {
             let path = space.dir.join(name);
             fs::create_dir(&path).map_err(|error| Error::io(&path, "could not be made", &error))?;
         }
-        space.leftovers = take_leftovers(cache, &space.dir, context);
+        space.leftovers = claimed.into_iter().filter_map(|(dir, lock)| take_over(dir, lock, context)).collect();
         Ok(space)
     }
 
@@ -142,24 +151,29 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Takes over the runs that nobody holds any more, with only their good zips left in them.
-fn take_leftovers(cache: &Path, own: &Path, context: &Context<'_>) -> Vec<Leftover> {
+/// Locks a run's directory; held until the file is dropped or the process ends.
+fn lock(dir: &Path) -> Result<File> {
+    let file = File::create(dir.join(LOCK)).map_err(|error| Error::io(dir, "could not be locked", &error))?;
+    file.try_lock().map_err(|error| Error::io(dir, "could not be locked", &error.into()))?;
+    Ok(file)
+}
+
+/// Finds the runs that nobody holds any more and holds them, also those that were killed before they had a lock.
+fn claim_dead_runs(cache: &Path, own: &Path) -> Vec<(PathBuf, File)> {
     let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
-    let mut leftovers = Vec::new();
-    for dir in entries.flatten().map(|entry| entry.path()).filter(|dir| dir != own) {
-        let is_run = dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(RUN_PREFIX));
-        let Some(lock) = is_run.then(|| File::open(dir.join(LOCK)).ok()).flatten() else { continue };
-        if lock.try_lock().is_err() {
-            continue;
-        }
-        let (zips, bytes) = keep_good_zips(&dir, context);
-        if zips == 0 {
-            let _ = remove_tree(&dir);
-        } else {
-            leftovers.push(Leftover { dir, zips, bytes, _lock: lock });
-        }
+    let runs = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(RUN_PREFIX));
+    let dirs = runs.map(|entry| entry.path()).filter(|dir| dir != own);
+    dirs.filter_map(|dir| lock(&dir).ok().map(|lock| (dir, lock))).collect()
+}
+
+/// Makes a source of what a dead run has left, or removes it where there is no good zip.
+fn take_over(dir: PathBuf, lock: File, context: &Context<'_>) -> Option<Leftover> {
+    let (zips, bytes) = keep_good_zips(&dir, context);
+    if zips == 0 {
+        let _ = remove_tree(&dir);
+        return None;
     }
-    leftovers
+    Some(Leftover { dir, zips, bytes, _lock: lock })
 }
 
 /// Removes everything but the zips whose h1 is the one that go wrote beside them. After a power loss the end of a

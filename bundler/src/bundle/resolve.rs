@@ -19,6 +19,7 @@ use crate::jobs;
 use crate::module_cache::{self, Versions};
 use crate::work_space;
 use modferry_format::ModuleVersion;
+use modferry_format::header::RootKind;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,15 @@ pub(crate) struct Resolver<'a> {
     pub(crate) module_cache: &'a Path,
     /// Progress and interruption.
     pub(crate) context: &'a Context<'a>,
+}
+
+/// What a root comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// Zips that upstream refuses though nothing needs them.
+    pub(crate) refused: Vec<Refused>,
+    /// Paths of all selected modules, that of the root too, whatever replaces them.
+    pub(crate) paths: Vec<String>,
 }
 
 /// A zip of the closure that upstream does not give and that no package needs.
@@ -94,48 +104,77 @@ impl Resolver<'_> {
         })
     }
 
-    /// Steps 1 to 5 for one root; gives what upstream refuses though nothing needs it.
-    pub(crate) fn closure(&self, root: &Root) -> Result<Vec<Refused>> {
-        let go = if root.has_queries { self.plain } else { self.with_sources };
-        let dir = &root.scratch;
-        go.must(dir, &["mod", "graph"], &root.name)?;
-        let selected = self.selected(go, root)?;
-        for version in &selected {
-            let dir = module_cache::extracted_dir(self.module_cache, version);
-            fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
-        }
-        root.restore()?;
-        let failed = self.download(go, root, &selected)?;
+    /// Steps 1 to 5 for one root.
+    pub(crate) fn closure(&self, root: &Root) -> Result<Resolved> {
+        let Resolved { refused: mut failed, paths } = self.fetch(root)?;
         let old = (1, 17)..=(1, 20);
         let (major, minor, _) = version_numbers(&root.header.go);
+        let is_old = old.contains(&(major, minor));
         if let Some(sources) = &root.sources
-            && (!failed.is_empty() || old.contains(&(major, minor)))
+            && (!failed.is_empty() || is_old)
         {
             work_space::remove_extracted(self.module_cache);
             if root.header.version.is_some() {
                 // The sources of such a root are in the cache, and the empty directory has just been removed.
-                go.must(dir, &["mod", "download", &root.name], &root.name)?;
+                self.plain.must(&root.scratch, &["mod", "download", &root.name], &root.name)?;
             }
-            if old.contains(&(major, minor)) {
+            if is_old {
                 self.tidy(root, sources, &["-compat=1.16"])?;
             }
             self.judge(root, sources, &failed)?;
+            // Loading packages may have had better luck than the download.
+            failed.retain(|refused| !module_cache::zip_file(self.module_cache, &refused.version).exists());
             work_space::remove_extracted(self.module_cache);
         } else if let Some(first) = failed.first() {
             let subject = format!("{}: {} could not be fetched", root.name, first.version);
             let error = go_command::explain(&subject, &first.words);
             return Err(match root.header.kind {
-                modferry_format::header::RootKind::GoMod => {
+                RootKind::GoMod => {
                     error.hint("with the module's directory as root, a zip that no package needs may be missing")
                 }
                 _ => error,
             });
         }
         root.restore()?;
-        Ok(failed)
+        Ok(Resolved { refused: failed, paths })
     }
 
-    fn selected(&self, go: &Go, root: &Root) -> Result<Vec<ModuleVersion>> {
+    /// Steps 1 to 4, from local sources and upstream, or from upstream alone where a local file is not good: a damaged
+    /// module cache of this machine must neither stop a bundle nor thin it out.
+    fn fetch(&self, root: &Root) -> Result<Resolved> {
+        if root.has_queries {
+            return self.fetch_by(self.plain, root);
+        }
+        match self.fetch_by(self.with_sources, root) {
+            Ok(resolved) if resolved.refused.is_empty() => return Ok(resolved),
+            Err(error) if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::NoSpace) => return Err(error),
+            _ => {}
+        }
+        root.restore()?;
+        let resolved = self.fetch_by(self.plain, root)?;
+        if resolved.refused.is_empty() {
+            let note = format!(
+                "{}: a file in the module cache of this machine is not good; upstream was asked instead",
+                root.name
+            );
+            self.context.progress.event(Event::Note(&note));
+        }
+        Ok(resolved)
+    }
+
+    fn fetch_by(&self, go: &Go, root: &Root) -> Result<Resolved> {
+        go.must(&root.scratch, &["mod", "graph"], &root.name)?;
+        let (selected, paths) = self.selected(go, root)?;
+        for version in &selected {
+            let dir = module_cache::extracted_dir(self.module_cache, version);
+            fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
+        }
+        root.restore()?;
+        Ok(Resolved { refused: self.download(go, root, &selected)?, paths })
+    }
+
+    /// The versions to carry, replacements applied, and the paths that packages are imported by.
+    fn selected(&self, go: &Go, root: &Root) -> Result<(Vec<ModuleVersion>, Vec<String>)> {
         let output = go.must(&root.scratch, &["list", "-m", "-json", "all"], &root.name)?;
         let listed: Vec<Listed> = go_command::json_stream(&output.stdout, &root.name)?;
         let carried =
@@ -148,7 +187,7 @@ impl Resolver<'_> {
                     .because(format!("{invalid}"))
             })?);
         }
-        Ok(selected)
+        Ok((selected, listed.into_iter().map(|module| module.path).collect()))
     }
 
     /// Step 4, with further attempts for what may pass; gives the zips that cannot be had.
@@ -265,11 +304,8 @@ struct Arrivals {
 
 impl Arrivals {
     fn new(module_cache: &Path, selected: &[ModuleVersion]) -> Self {
-        let download = module_cache::download_dir(module_cache);
-        let zip = |version: &ModuleVersion| {
-            download.join(version.path().escaped()).join("@v").join(format!("{}.zip", version.version().escaped()))
-        };
-        let waiting: Vec<_> = selected.iter().map(|version| (version.to_string(), zip(version))).collect();
+        let zip = |version: &ModuleVersion| (version.to_string(), module_cache::zip_file(module_cache, version));
+        let waiting: Vec<_> = selected.iter().map(zip).collect();
         Self { total: waiting.len() as u64, waiting, bytes: 0, current: String::new(), told: Instant::now() }
     }
 

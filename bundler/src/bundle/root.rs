@@ -35,6 +35,9 @@ impl Request {
     pub(crate) fn parse_all(arguments: &[String], current: &Path) -> Result<Vec<Self>> {
         let mut requests = Vec::new();
         for argument in arguments {
+            if argument.is_empty() || argument == "@" {
+                return Err(Error::new(ErrorKind::Usage, format!("{argument:?}: is no root")));
+            }
             match argument.strip_prefix('@') {
                 Some(file) => requests.extend(Self::parse_list(&current.join(file))?),
                 None => requests.push(Self::parse(argument, current)?),
@@ -74,7 +77,8 @@ impl Request {
     }
 
     fn parse(argument: &str, current: &Path) -> Result<Self> {
-        let path = current.join(argument);
+        // Without the `.` of `app/.`: messages show it.
+        let path: PathBuf = current.join(argument).components().collect();
         let root_error = |message: &str| Error::new(ErrorKind::Root, format!("{argument}: {message}"));
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => Self::directory(argument, path),
@@ -155,6 +159,8 @@ pub(crate) struct GoModJson {
     require: Option<Vec<NameJson>>,
     #[serde(default)]
     replace: Option<Vec<ReplaceJson>>,
+    #[serde(default)]
+    ignore: Option<Vec<IgnoreJson>>,
 }
 
 /// A module in such a go.mod.
@@ -173,6 +179,12 @@ pub(crate) struct NameJson {
 struct ReplaceJson {
     old: NameJson,
     new: NameJson,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IgnoreJson {
+    path: String,
 }
 
 impl NameJson {
@@ -240,6 +252,8 @@ pub(crate) struct Root {
     pub(crate) has_queries: bool,
     /// Where its packages are, for a root that has sources.
     pub(crate) sources: Option<PathBuf>,
+    /// Directories below it that go passes over.
+    pub(crate) ignored: Vec<String>,
     /// What the project has written down.
     pub(crate) go_sum: GoSum,
 }
@@ -279,6 +293,7 @@ impl Root {
         let root = Self {
             header: header_root(kind, &json, None),
             go_mod: read(&copy)?,
+            ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),
             has_queries: json.has_queries(),
             sources: has_sources.then(|| directory.to_owned()),
             name,
@@ -311,6 +326,7 @@ impl Root {
                 local: Vec::new(),
             },
             go_mod: text.into_bytes(),
+            ignored: Vec::new(),
             has_queries: false,
             sources: None,
             go_sum: GoSum::default(),
@@ -341,6 +357,7 @@ impl Root {
         Ok(Self {
             header: header_root(RootKind::Version, &json, Some(version)),
             go_mod: bytes,
+            ignored: Vec::new(),
             has_queries: json.has_queries(),
             sources: Some(module_cache::extracted_dir(resolver.module_cache, version)),
             go_sum: GoSum::default(),

@@ -331,10 +331,17 @@ fn agree(subject: &Subject, h1: H1, statements: &Statements) -> Result<()> {
 }
 
 fn conflict(subject: &Subject, ours: H1, who: &str, theirs: &str) -> Error {
-    Error::new(ErrorKind::HashConflict, format!("{subject}: what upstream serves is not what {who} names"))
-        .because(format!("from upstream: {ours}"))
-        .because(format!("{who}: {theirs}"))
-        .hint("somebody changed this version after it was published, or on the way; find out who before you go on")
+    let (version, part) = match subject {
+        Subject::Zip(version) => (version, "zip"),
+        Subject::GoMod(version) => (version, "go.mod"),
+    };
+    Error::new(
+        ErrorKind::HashConflict,
+        format!("{version}: the {part} that upstream serves is not the one that {who} names"),
+    )
+    .because(format!("from upstream: {ours}"))
+    .because(format!("{who}: {theirs}"))
+    .hint("somebody changed this version after it was published, or on the way; find out who before you go on")
 }
 
 fn count(entries: &[&Content]) -> Counts {
