@@ -86,7 +86,7 @@ impl BundlePath {
         !matches!(self, Self::Extra(_))
     }
 
-    /// The media type to serve the file with; the ones that the public Go mirror uses.
+    /// The media type to serve the file with; the ones that the public Go mirror uses (SPEC M4).
     pub fn media_type(&self) -> &'static str {
         match self {
             Self::Info(_) | Self::Latest(_) | Self::Alias(..) => "application/json",
@@ -283,6 +283,9 @@ impl FromStr for ExtraPath {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         check_alphabet(text)?;
         let invalid = |reason| Invalid::new("extra path", text, reason);
+        if "extra/".len() + text.len() > BundlePath::MAX_BYTES {
+            return Err(invalid("longer than 1024 bytes with extra/ before it".into()));
+        }
         if !text.contains('/') {
             return Err(invalid("a file stands in the folder of its type: extra/TYPE/NAME".into()));
         }

@@ -1,13 +1,16 @@
 //! Names of checksum databases and of the tiles of their trees.
 
 use crate::invalid::Invalid;
+use crate::names::{self, ElementOf};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-/// The name of a checksum database, such as `sum.golang.org`; it may have a path after the host.
+const KIND: &str = "checksum database name";
+
+/// The name of a checksum database, such as `sum.golang.org`; it may have a path after the host (SPEC M15).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DatabaseName(Box<str>);
 
@@ -27,7 +30,7 @@ impl FromStr for DatabaseName {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = |reason: &'static str| Err(Invalid::new("checksum database name", text, reason));
+        let invalid = |reason: &'static str| Err(Invalid::new(KIND, text, reason));
         if text.len() > Self::MAX_BYTES {
             return invalid("longer than 100 bytes");
         }
@@ -35,9 +38,13 @@ impl FromStr for DatabaseName {
             if Self::RESERVED.contains(&element) {
                 return invalid("supported, latest, lookup and tile cannot be part of a name");
             }
+            // The names are folders on file systems of all kinds.
+            if let Err(reason) = names::check_element(element, ElementOf::ModulePath) {
+                return Err(Invalid::new(KIND, text, reason));
+            }
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_' | b'~');
-            if element.is_empty() || element.starts_with('.') || element.ends_with('.') || !element.bytes().all(plain) {
-                return invalid("only lower-case letters, digits and -._~ in elements that no dot begins or ends");
+            if !element.bytes().all(plain) {
+                return invalid("only lower-case letters, digits and -._~ may stand in a name");
             }
         }
         Ok(Self(text.into()))
@@ -50,7 +57,8 @@ impl fmt::Display for DatabaseName {
     }
 }
 
-/// One hash tile of height 8 of a database's tree; text form as in its URLs: `tile/8/0/x001/234.p/56`.
+/// One hash tile of height 8 of a database's tree; text form as in its URLs: `tile/8/0/x001/234.p/56`
+/// (SPEC M16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tile {
     level: u8,

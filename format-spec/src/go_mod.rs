@@ -1,7 +1,7 @@
 //! The part of go.mod files that says which module versions require which: enough to follow a chain.
 //!
 //! The go command decides what a closure is; this reading only explains it afterwards, without `go`. It is as
-//! lenient as Go is with the go.mod of a dependency: what is not understood is passed over.
+//! lenient as Go is with the go.mod of a dependency: what is not understood is passed over (SPEC M19).
 
 use crate::module_version::ModuleVersion;
 use alloc::string::String;
@@ -45,8 +45,14 @@ impl GoMod {
 
     /// Whether Go leaves the requirements of requirements out of this module's graph: since go 1.17.
     pub fn is_pruned(&self) -> bool {
-        let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
-        let mut parts = self.go.as_deref().unwrap_or("1.11").split('.');
+        // Go reads `1.21rc1`, and in a dependency also `v1.17` and `1.17.x`: major and minor are what counts.
+        let number = |part: Option<&str>| {
+            let part = part.unwrap_or_default();
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part[..end].parse::<u32>().unwrap_or(0)
+        };
+        let go = self.go.as_deref().unwrap_or("1.11");
+        let mut parts = go.strip_prefix('v').unwrap_or(go).split('.');
         (number(parts.next()), number(parts.next())) >= (1, 17)
     }
 
@@ -76,7 +82,8 @@ fn fields(line: &str) -> Vec<String> {
             Some('(' | ')') => rest.split_at(1),
             _ => {
                 let end = rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')').unwrap_or(rest.len());
-                rest.split_at(end)
+                // A comment needs no space before it.
+                rest.split_at(rest[..end].find("//").unwrap_or(end))
             }
         };
         fields.push(String::from(field));

@@ -43,7 +43,7 @@ impl fmt::Display for Subject {
 }
 
 /// One line: `PATH VERSION h1:...` or `PATH VERSION/go.mod h1:...`. Lines sort as in a go.sum file: by path,
-/// by semantic version, the zip before the go.mod.
+/// by semantic version, the zip before the go.mod (SPEC M30).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// What the hash is of.
@@ -87,8 +87,8 @@ impl PartialOrd for Line {
     }
 }
 
-/// A project's go.sum, read as `go` reads it: hashes of unknown algorithms and the hash of an empty go.mod
-/// are passed over, and so is a line for a version that no bundle can carry.
+/// A project's go.sum, read as `go` reads it (SPEC M18): hashes of unknown algorithms and the hash of an empty
+/// go.mod are passed over, and so is a line for a version that no bundle can carry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GoSum {
     sums: BTreeMap<Subject, Vec<H1>>,
@@ -105,7 +105,7 @@ impl GoSum {
             let fields: Vec<&str> = line.split_whitespace().collect();
             match fields[..] {
                 [] => {}
-                [_, version, EMPTY_GO_MOD] if version.ends_with("/go.mod") => {}
+                [_, _, EMPTY_GO_MOD] => {}
                 [path, version, hash] => {
                     if let Ok(line) = format!("{path} {version} {hash}").parse::<Line>() {
                         sums.entry(line.subject).or_default().push(line.h1);

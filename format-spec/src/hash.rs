@@ -44,7 +44,8 @@ impl FromStr for FileSha256 {
     }
 }
 
-/// Go's hash of module content, the `h1:` of go.sum: of a zip its names and contents, of a go.mod its text.
+/// Go's hash of module content, the `h1:` of go.sum: of a zip its names and contents, of a go.mod its text
+/// (SPEC M17).
 ///
 /// It does not depend on how a zip is packed. [`H1Builder`] makes it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +127,11 @@ impl BundleId {
     /// The id of the bundle whose `BUNDLE` file has these bytes.
     pub fn of(bundle_file: &[u8]) -> Self {
         Self(Sha256::digest(bundle_file).into())
+    }
+
+    /// Reads all 64 hex digits; the short form is a label and never read.
+    pub fn from_hex(text: &str) -> Result<Self, Invalid> {
+        decode_hex(text).map(Self).ok_or_else(|| Invalid::new("bundle id", text, "not 64 lower-case hex digits"))
     }
 
     /// All 64 hex digits.

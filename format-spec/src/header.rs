@@ -1,5 +1,6 @@
-//! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M46).
+//! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M45).
 
+use crate::info;
 use crate::invalid::Invalid;
 use crate::json::{self, Value};
 use crate::root::HeadFile;
@@ -21,7 +22,7 @@ pub const DEFAULT_CHANNEL: &str = "main";
 
 const KIND: &str = "bundle.json";
 
-/// The content of `bundle.json`. Members that this version does not know are ignored.
+/// The content of `bundle.json`. Members that this version does not know are ignored (SPEC M44).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Always [`FORMAT`]; the first member, so that any reader can decide at once.
@@ -207,11 +208,12 @@ impl Header {
             )));
         }
         let header: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
-        header
-            .created
-            .parse::<jiff::Timestamp>()
-            .map_err(|_| invalid(format!("created {:?} is no time", header.created)))?;
-        Ok(header)
+        // SPEC M43
+        if info::is_canonical_time(&header.created) {
+            Ok(header)
+        } else {
+            Err(invalid(format!("created {:?} is no RFC 3339 time in UTC as .info files write it", header.created)))
+        }
     }
 
     /// The bytes of `bundle.json`: members in the order of this type, indented by two, a final newline

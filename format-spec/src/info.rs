@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 const KIND: &str = ".info";
-/// The time that Go's `time.Time` has when nothing set it.
-const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+/// The time that Go's `time.Time` has when nothing set it, in seconds: 0001-01-01T00:00:00Z.
+const GO_ZERO_TIME_SECOND: i64 = -62_135_596_800;
+/// 0000-01-01T00:00:00Z in seconds; RFC 3339 has four digits for a year and no sign.
+const YEAR_ZERO_SECOND: i64 = -62_167_219_200;
 
 /// What `go` learns from a `.info` or `@latest` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +38,11 @@ impl Info {
         let invalid = |reason: String| Invalid::new(KIND, &String::from_utf8_lossy(bytes), reason);
         let upstream: Upstream = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         let version = upstream.version.parse()?;
-        let time = match upstream.time.as_deref() {
-            None | Some(GO_ZERO_TIME) => None,
-            Some(time) => Some(time.parse().map_err(|_| invalid(format!("{time:?} is no RFC 3339 time")))?),
-        };
-        Ok(Self { version, time })
+        let parse = |time: &str| parse_time(time).ok_or_else(|| invalid(format!("{time:?} is no RFC 3339 time")));
+        let time = upstream.time.as_deref().map(parse).transpose()?;
+        // Any spelling of the zero time, in any zone, says that the time is not known.
+        let is_zero = |time: &Timestamp| time.as_second() == GO_ZERO_TIME_SECOND && time.subsec_nanosecond() == 0;
+        Ok(Self { version, time: time.filter(|time| !is_zero(time)) })
     }
 
     /// Reads the canonical spelling and no other (SPEC M5).
@@ -66,4 +68,13 @@ impl Info {
     pub fn version(&self) -> &Version {
         &self.version
     }
+}
+
+fn parse_time(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|time: &Timestamp| time.as_second() >= YEAR_ZERO_SECOND)
+}
+
+/// Whether the text is a time as the canonical spelling has it: RFC 3339, UTC with a `Z`, no needless digit.
+pub(crate) fn is_canonical_time(text: &str) -> bool {
+    parse_time(text).is_some_and(|time| time.to_string() == text)
 }

@@ -25,6 +25,7 @@ pub mod header;
 pub mod info;
 mod invalid;
 pub mod json;
+pub mod ledger;
 pub mod manifest;
 mod module_path;
 mod module_version;

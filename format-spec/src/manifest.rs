@@ -8,6 +8,7 @@ use crate::hash::FileSha256;
 use crate::invalid::Invalid;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 /// Most files that a bundle of format 1 may carry (SPEC M14).
@@ -42,6 +43,8 @@ impl Entry {
 #[derive(Default)]
 pub struct Reader {
     previous: Option<String>,
+    /// The extra files whose paths the last extra path begins with, itself included; the shortest first.
+    extra_stems: Vec<String>,
     entries: u64,
     bytes: u64,
 }
@@ -76,9 +79,22 @@ impl Reader {
             return invalid("SHA256SUMS line", sums_line, "not after the path of the line before");
         }
         self.previous = Some(String::from(path));
-        let path = path.parse()?;
+        let path: BundlePath = path.parse()?;
+        if matches!(path, BundlePath::Extra(_)) && self.is_below_a_file(sizes_path) {
+            return invalid("SHA256SUMS line", sums_line, "below another file of the list");
+        }
         self.bytes = self.bytes.saturating_add(size);
         Ok(Entry { path, sha256, size })
+    }
+
+    /// Whether an extra file stands where this path needs a folder (SPEC M13). No other kind of path can be below
+    /// another file: their last elements, or parts of them, may stand in no folder's name.
+    fn is_below_a_file(&mut self, path: &str) -> bool {
+        // Paths that begin alike stand together in byte order, so what this one does not begin with is done with.
+        while self.extra_stems.pop_if(|stem| !path.starts_with(stem.as_str())).is_some() {}
+        let below = self.extra_stems.iter().any(|stem| path.as_bytes().get(stem.len()) == Some(&b'/'));
+        self.extra_stems.push(String::from(path));
+        below
     }
 
     /// Entries taken so far, bad ones included.

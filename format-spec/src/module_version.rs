@@ -17,7 +17,7 @@ pub struct ModuleVersion {
 }
 
 impl ModuleVersion {
-    /// Joins the two where the version's major number fits the path: `CheckPathMajor` of x/mod.
+    /// Joins the two where the version's major number fits the path: `CheckPathMajor` of x/mod (SPEC M9).
     pub fn new(path: ModulePath, version: Version) -> Result<Self, Invalid> {
         let invalid = |reason: &'static str| Err(Invalid::new(KIND, &alloc::format!("{path}@{version}"), reason));
         if !major_fits(&version, path.major_suffix()) {
@@ -64,11 +64,11 @@ fn major_fits(version: &Version, suffix: &str) -> bool {
     if suffix.is_empty() {
         return matches!(version.major(), "v0" | "v1") || version.is_incompatible();
     }
+    // Only gopkg.in paths end so, and after a dot.
+    let suffix = suffix.strip_suffix("-unstable").unwrap_or(suffix);
     // Go once made v0.0.0- pseudo-versions for gopkg.in/NAME.v1; go.mod files with them are still around.
     if suffix == ".v1" && version.as_str().starts_with("v0.0.0-") {
         return true;
     }
-    let major = &suffix[1..];
-    let major = if suffix.starts_with('.') { major.strip_suffix("-unstable").unwrap_or(major) } else { major };
-    version.major() == major
+    version.major() == &suffix[1..]
 }

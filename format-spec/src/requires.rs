@@ -13,7 +13,8 @@ use data_encoding::BASE64;
 const MODULES: &str = "[modules]";
 const HEADS: &str = "[heads]";
 
-/// The content of `REQUIRES`; empty for a full bundle.
+/// The content of `REQUIRES` (SPEC M30): each subject and each database once (SPEC M31), nothing for a full bundle
+/// (SPEC M32).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requires {
     /// The zips and go.mod files that must be there, with their hashes.
@@ -86,6 +87,14 @@ impl FromStr for Requires {
                 (HEADS, line) => _ = requires.heads.insert(line.parse()?),
                 _ => return Err(Invalid::new("REQUIRES", line, format!("{line:?} stands in no section"))),
             }
+        }
+        let modules = requires.modules.iter().zip(requires.modules.iter().skip(1));
+        if let Some((line, _)) = modules.into_iter().find(|(a, b)| a.subject == b.subject) {
+            return Err(Invalid::new("REQUIRES", text, format!("{} has two hashes", line.subject)));
+        }
+        let heads = requires.heads.iter().zip(requires.heads.iter().skip(1));
+        if let Some((head, _)) = heads.into_iter().find(|(a, b)| a.name == b.name) {
+            return Err(Invalid::new("REQUIRES", text, format!("{} has two heads", head.name)));
         }
         // One spelling only: sections that say something, in order, their lines ascending and once each.
         if requires.to_string() == text {

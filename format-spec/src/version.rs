@@ -12,10 +12,10 @@ const KIND: &str = "version";
 /// Build metadata that Go keeps: a major version above 1 of a module without a go.mod for it.
 const INCOMPATIBLE: &str = "+incompatible";
 
-/// A canonical version, such as `v1.5.2`, `v0.0.0-20170915032832-14c0d48ead0c` or `v2.0.0+incompatible`.
+/// A canonical version, such as `v1.5.2`, `v0.0.0-20170915032832-14c0d48ead0c` or `v2.0.0+incompatible` (SPEC M9).
 ///
 /// The order is that of semantic versions; versions of the same precedence (they differ in `+incompatible`
-/// alone) are ordered by bytes, as `module.Sort` does.
+/// alone) are ordered by bytes, as `semver.Sort` of x/mod does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Version(Box<str>);
 

@@ -4,7 +4,8 @@ use crate::version::Version;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The text of `list`: the tagged versions in ascending order, one line each; one empty line if there is none.
+/// The text of `list`: the tagged versions in ascending order, one line each; one empty line if there is none
+/// (SPEC M6).
 ///
 /// `whole` are the versions of one module with info, mod and zip; pseudo-versions among them are left out.
 pub fn list<'a>(whole: impl IntoIterator<Item = &'a Version>) -> String {
@@ -22,7 +23,7 @@ pub fn list<'a>(whole: impl IntoIterator<Item = &'a Version>) -> String {
 }
 
 /// The version that `@latest` means: the highest release, else the highest tagged pre-release, else the
-/// pseudo-version with the newest timestamp (the last one by bytes among equals). `None` for no versions.
+/// pseudo-version with the newest timestamp (the last one by bytes among equals). `None` for no versions (SPEC M7).
 pub fn latest<'a>(whole: impl IntoIterator<Item = &'a Version>) -> Option<&'a Version> {
     // Each version has exactly one of three ranks; within its rank one order decides.
     whole.into_iter().max_by(|a, b| {

@@ -1,4 +1,4 @@
-//! What a module zip may hold: the rules of `CheckZip` in golang.org/x/mod/zip, and limits of our own.
+//! What a module zip may hold: the rules of `CheckZip` in golang.org/x/mod/zip (SPEC M61), and limits of our own.
 //!
 //! - every name begins with `MODULE@VERSION/`, and the rest is a clean relative path of allowed characters
 //! - no two names are equal when letter case is ignored; none is a file and a directory at once
@@ -14,7 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
-/// Largest module zip, in bytes: `MaxZipFile` of x/mod.
+/// Largest module zip, in bytes: `MaxZipFile` of x/mod (SPEC M62).
 pub const MAX_ZIP_BYTES: u64 = 500 << 20;
 /// Largest sum of the uncompressed contents, in bytes: `MaxZipFile` again.
 pub const MAX_CONTENT_BYTES: u64 = 500 << 20;

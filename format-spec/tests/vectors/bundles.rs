@@ -1,0 +1,87 @@
+//! The head files of a bundle, and its content as a whole.
+
+use crate::vector_file::VectorFile;
+use modferry_format::check;
+use modferry_format::header::{Header, HeaderError};
+use modferry_format::manifest::{Entry, Reader};
+use modferry_format::requires::Requires;
+use modferry_format::root::Root;
+use modferry_format::{BundlePath, FileSha256, Finding, Invalid};
+use std::fmt::Write;
+
+/// Reads UTF-8 as readers of head files do: what is none can never be valid.
+fn utf8(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+pub(crate) fn manifest(file: &VectorFile) {
+    let [sums, sizes] = file.exactly(["SHA256SUMS", "SIZES"]);
+    let (sums, sizes) = (utf8(sums), utf8(sizes));
+    let (lines, size_lines) = (sums.split_inclusive('\n'), sizes.split_inclusive('\n'));
+    let mut reader = Reader::default();
+    let entries: Result<Vec<Entry>, Invalid> = lines
+        .zip(size_lines)
+        .map(|(line, size)| reader.entry(line.strip_suffix('\n').unwrap(), size.strip_suffix('\n').unwrap()))
+        .collect();
+    let Some(entries) = file.judge(entries) else { return };
+    assert_eq!(entries.iter().map(Entry::sums_line).collect::<String>(), sums, "{}", file.name);
+    assert_eq!(entries.iter().map(Entry::sizes_line).collect::<String>(), sizes, "{}", file.name);
+    assert_eq!(reader.entries(), entries.len() as u64);
+}
+
+pub(crate) fn root(file: &VectorFile) {
+    let [text] = file.exactly(["BUNDLE"]);
+    let text = utf8(text);
+    if let Some(root) = file.judge(text.parse::<Root>()) {
+        assert_eq!(root.to_string(), text, "{}", file.name);
+    }
+}
+
+pub(crate) fn requires(file: &VectorFile) {
+    let [text] = file.exactly(["REQUIRES"]);
+    let text = utf8(text);
+    if let Some(requires) = file.judge(text.parse::<Requires>()) {
+        assert_eq!(requires.to_string(), text, "{}", file.name);
+    }
+}
+
+pub(crate) fn header(file: &VectorFile) {
+    let (_, json) = &file.sections()[0];
+    let parsed = Header::parse(json);
+    match &parsed {
+        Err(HeaderError::Unsupported(_)) => assert_eq!(file.expect(), "unsupported", "{}", file.name),
+        Err(_) => assert_eq!(file.expect(), "invalid", "{}: {parsed:?}", file.name),
+        Ok(_) => {}
+    }
+    let Some(header) = file.judge(parsed) else { return };
+    assert_eq!(Header::parse(header.to_json().as_bytes()), Ok(header.clone()), "{}", file.name);
+    match file.sections() {
+        [_] => {}
+        [_, (name, bytes)] if name == "bytes" => assert_eq!(header.to_json(), utf8(bytes), "{}", file.name),
+        _ => panic!("{}: unknown sections", file.name),
+    }
+}
+
+pub(crate) fn check(file: &VectorFile) {
+    let [(first, json), contents @ .., (last, expected)] = file.sections() else {
+        panic!("{}: sections are missing", file.name)
+    };
+    assert_eq!((first.as_str(), last.as_str()), ("bundle.json", "findings"), "{}", file.name);
+    let header = Header::parse(json).unwrap();
+    let entry = |path: &str, bytes: &[u8]| Entry {
+        path: path.parse().unwrap(),
+        sha256: FileSha256::of(bytes),
+        size: bytes.len() as u64,
+    };
+    let entries: Vec<Entry> = contents.iter().map(|(path, bytes)| entry(path, bytes)).collect();
+    assert!(entries.is_sorted_by(|a, b| a.path < b.path), "{}: files out of order", file.name);
+    let bytes = |path: &BundlePath, bytes| check::wants_bytes(path).map(|_| bytes);
+    let files = entries.iter().zip(contents).map(|(entry, (_, text))| (entry, bytes(&entry.path, text.as_slice())));
+    let findings = check::check(&header, files);
+    let mut found = String::new();
+    for Finding { subject, kind, .. } in &findings {
+        writeln!(found, "{kind}\t{subject}").unwrap();
+    }
+    assert_eq!(found, utf8(expected), "{}: {findings:#?}", file.name);
+    assert_eq!(file.expect() == "valid", findings.is_empty(), "{}", file.name);
+}
