@@ -68,6 +68,10 @@ pub enum FindingKind {
     Record,
     /// The counts of `bundle.json` are not those of the content.
     Counts,
+    /// A tar is broken, or holds something that stands out of order.
+    Carrier,
+    /// A tar says the same as it should, in headers of another form.
+    CarrierForm,
     /// More findings than are kept.
     TooMany,
 }

@@ -1,6 +1,6 @@
 //! The ledger of a mirror: which published files a module has, and what vouches for each.
 //!
-//! One small file per module, `ledger/<escaped module>/@sums`, so that "what is here" costs what the module costs and
+//! One small file per module, `ledger/<escaped module>/@sums` (SPEC M80, M81), so that "what is here" costs what the module costs and
 //! never what the mirror costs. Its lines are sorted by name, each name stands once, and it is replaced as a whole.
 
 use crate::bundle_path::BundlePath;
@@ -16,7 +16,7 @@ use core::str::FromStr;
 /// Largest ledger file that is read, in bytes: room for 100,000 versions of one module.
 pub const MAX_BYTES: u64 = 64 << 20;
 
-/// What is known of one published file; text form `SHA256 SIZE H1 BUNDLE NAME`, `-` for a file without h1.
+/// What is known of one published file (SPEC M80); text form `SHA256 SIZE H1 BUNDLE NAME`, `-` for a file without h1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Hash of the published bytes.
@@ -117,7 +117,7 @@ impl FromStr for Ledger {
         for line in text.split_terminator('\n') {
             ledger.add(line.parse()?);
         }
-        // Refuses every other order, a name that comes twice, and a last line without its newline.
+        // SPEC M81: refuses every other order, a name that comes twice, and a last line without its newline.
         if ledger.to_string() == text {
             Ok(ledger)
         } else {

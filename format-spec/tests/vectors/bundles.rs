@@ -3,6 +3,7 @@
 use crate::vector_file::VectorFile;
 use modferry_format::check;
 use modferry_format::header::{Header, HeaderError};
+use modferry_format::ledger::Ledger;
 use modferry_format::manifest::{Entry, Reader};
 use modferry_format::requires::Requires;
 use modferry_format::root::Root;
@@ -34,6 +35,14 @@ pub(crate) fn root(file: &VectorFile) {
     let text = utf8(text);
     if let Some(root) = file.judge(text.parse::<Root>()) {
         assert_eq!(root.to_string(), text, "{}", file.name);
+    }
+}
+
+pub(crate) fn ledger(file: &VectorFile) {
+    let [text] = file.exactly(["ledger"]);
+    let text = utf8(text);
+    if let Some(ledger) = file.judge(text.parse::<Ledger>()) {
+        assert_eq!(ledger.to_string(), text, "{}", file.name);
     }
 }
 

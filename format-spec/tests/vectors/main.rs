@@ -47,6 +47,7 @@ loops! {
     header: "header" => bundles::header,
     info: "info" => texts::info,
     json: "json" => texts::json,
+    ledger: "ledger" => bundles::ledger,
     list: "list" => texts::list,
     manifest: "manifest" => bundles::manifest,
     module_path: "module-path" => names::module_path,

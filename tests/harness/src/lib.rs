@@ -2,8 +2,10 @@
 //!
 //! - [`module`] makes module versions, [`upstream`] a directory that `go` takes as its proxy
 //! - [`raw_zip`] writes zips byte by byte, [`hostile`] uses it for the zips that a bundle must refuse
+//! - [`raw_tar`] and [`hostile_tar`] do the same for tars
 //! - [`built`] gives the program under test, [`clean_home`] the environment it runs in,
 //!   [`no_network`] a place without a network
+//! - [`synthetic_bundle`] makes whole bundles without go
 //! - [`reseal`] makes a tampered bundle whole again, so that a test reaches the deeper checks
 //!
 //! Errors are sentences: a test prints them and fails, nobody tells them apart.
@@ -11,10 +13,13 @@
 pub mod built;
 pub mod clean_home;
 pub mod hostile;
+pub mod hostile_tar;
 pub mod module;
 pub mod no_network;
+pub mod raw_tar;
 pub mod raw_zip;
 pub mod reseal;
+pub mod synthetic_bundle;
 pub mod upstream;
 
 use std::fmt::Display;
