@@ -1,19 +1,23 @@
-//! `modferry bundle`: from roots to a sealed directory.
+//! `modferry bundle`: from roots to a sealed bundle.
 //!
 //! 1. **want**: arguments become requests; the output is refused if it exists; work space and staging are made
 //! 2. **go**: settings and version of the user's go command are read, a child with its own caches is set up
 //! 3. **resolve**: each root gets a scratch copy of its go.mod, and go fills the child's module cache
 //! 4. **harvest**: the cache is read; infos that go left out are asked for
 //! 5. **prove**: each zip is walked and hashed; go, go.sum and the checksum database must agree
-//! 6. **seal**: lists, manifest and header are written, synced, and the directory gets its final name
+//! 6. **seal**: lists, manifest and header are written; directory or tar is synced and gets its final name
 //!
 //! Whatever stops it before the last step leaves nothing at the output, and the zips that have arrived in the cache
 //! directory, where the next run finds them.
 
 mod imports;
+mod output;
+pub(crate) mod pack;
 mod resolve;
 mod root;
 mod seal;
+
+pub use output::Output;
 
 use crate::byte_size::{ByteSize, count};
 use crate::context::{Context, Event};
@@ -42,8 +46,6 @@ pub struct Options {
     pub roots: Vec<String>,
     /// Where relative roots start.
     pub current_dir: PathBuf,
-    /// The directory to make.
-    pub out: PathBuf,
     /// How much of the closure to carry.
     pub level: Level,
     /// Where to work; none means the user's cache directory.
@@ -78,7 +80,7 @@ pub struct Summary {
 }
 
 /// Makes a bundle.
-pub fn bundle(options: &Options, context: &Context<'_>) -> Result<Summary> {
+pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
     let requests = Request::parse_all(&options.roots, &options.current_dir)?;
     let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
@@ -87,8 +89,11 @@ pub fn bundle(options: &Options, context: &Context<'_>) -> Result<Summary> {
     let space = WorkSpace::open(&cache, context)?;
     tell_work_space(&space, &cache, context);
     // Made now, so that an output that cannot be written is known before anything is fetched.
-    let made = (if options.dry_run { Ok(None) } else { Staging::open(&options.out, &cache).map(Some) })
-        .and_then(|staging| make(&requests, options, staging, &space, &found, created, context));
+    let name = out.name();
+    let open = || Staging::open(out, &cache, &space.scratch("staging")?);
+    let made = (if options.dry_run { Ok(None) } else { open().map(Some) })
+        .and_then(|staging| make(&requests, staging, &space, &found, created, context))
+        .map(|summary| Summary { out: summary.id.is_some().then(|| name.display().to_string()), ..summary });
     match made {
         Ok(mut summary) => {
             summary.work_bytes = space.bytes();
@@ -152,8 +157,7 @@ struct Closure {
 
 fn make(
     requests: &[Request],
-    options: &Options,
-    staging: Option<Staging>,
+    staging: Option<Staging<'_>>,
     space: &WorkSpace,
     found: &Path,
     created: jiff::Timestamp,
@@ -210,7 +214,7 @@ fn make(
     let mut header = closure.header(created, go.version());
     let id = staging.seal(contents, &mut header, context)?;
     let mut summary = closure.summary(go.version(), header.counts, header.bytes);
-    summary.set_made(id, &options.out, header.not_carried);
+    summary.set_made(id, header.not_carried);
     Ok(summary)
 }
 
@@ -401,10 +405,9 @@ fn sorted(mut roots: Vec<modferry_format::header::Root>) -> Vec<modferry_format:
 }
 
 impl Summary {
-    fn set_made(&mut self, id: BundleId, out: &Path, not_carried: Vec<NotCarried>) {
+    fn set_made(&mut self, id: BundleId, not_carried: Vec<NotCarried>) {
         self.id = Some(id.to_string());
         self.sha256 = Some(id.hex());
-        self.out = Some(out.display().to_string());
         self.not_carried = not_carried;
     }
 }

@@ -1,15 +1,46 @@
 //! How the bytes of a bundle travel, behind one interface: first the head files, then the content in its order.
 //!
-//! A carrier brings bytes; what they must be is for the manifest to say. Verify, show, why and later import know only
-//! [`Carrier`], so a tar, volumes or a stream are further implementations and nothing else.
+//! A carrier brings bytes; what they must be is for the manifest to say. Verify, show, why and import know only
+//! [`Carrier`]: a directory, a tar and a stream are implementations of it, volumes will be one more, and nothing else.
 
 mod directory;
+pub(crate) mod tar;
 
 pub use directory::Directory;
+pub use tar::{Tar, TarStream};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::source::Source;
-use std::io;
+use modferry_format::finding::Finding;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// How the user names a tar that comes by on standard input.
+pub const STREAM: &str = "-";
+
+/// Opens what the user named: a directory, a tar, or [`STREAM`], for which `stream` is called. Large files of a stream
+/// are kept in `temp_dir` for a moment.
+pub fn open(
+    path: &Path,
+    temp_dir: &Path,
+    stream: impl FnOnce() -> Result<Box<dyn Read + Send>>,
+) -> Result<Box<dyn Carrier>> {
+    if path == Path::new(STREAM) {
+        return Ok(Box::new(TarStream::open("standard input", stream()?, temp_dir)?));
+    }
+    let failed = |error: &io::Error| Error::io(path, "the bundle could not be opened", error);
+    let meta = fs::metadata(path).map_err(|error| failed(&error))?;
+    if meta.is_dir() {
+        return Ok(Box::new(Directory::open(path)?));
+    }
+    if meta.is_file() {
+        return Ok(Box::new(Tar::open(path)?));
+    }
+    // A pipe with a name, as in `verify <(curl ...)`.
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    Ok(Box::new(TarStream::open(&path.display().to_string(), Box::new(file), temp_dir)?))
+}
 
 /// Brings the files of one bundle.
 pub trait Carrier: Sync {
@@ -21,6 +52,24 @@ pub trait Carrier: Sync {
 
     /// Everything else, in the order of the manifest; what it does not list comes along in its place.
     fn content(&self) -> Result<Box<dyn Iterator<Item = Delivered> + '_>>;
+
+    /// What is wrong with the carrier itself: what the tar has that no bundle has, what stands out of order, where it is
+    /// broken. So far; all of it once the content has been gone through.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// Whether the content has ended early because the carrier is broken: what did not come is not missing, but not known.
+    /// The last that came then was [`What::Unreadable`], under the name of the carrier.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
+    /// Whether the content comes by once: it can be asked for once, and a file must be opened before the next is asked
+    /// for. What was opened stays.
+    fn passes_once(&self) -> bool {
+        false
+    }
 }
 
 /// One thing that a carrier has.
@@ -43,3 +92,12 @@ pub enum What {
 
 /// Opens a file that was delivered, on whichever thread wants it.
 pub type Opener = Box<dyn FnOnce() -> io::Result<Source> + Send>;
+
+/// Tells a fault of the carrier from a failure of this machine while it was read, which says nothing about the bundle
+/// and ends the work: a full disk for temporary files.
+pub fn fault_of_carrier(error: io::Error) -> Result<io::Error> {
+    match error.downcast::<Error>() {
+        Ok(own) => Err(own),
+        Err(error) => Ok(error),
+    }
+}

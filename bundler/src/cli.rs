@@ -1,7 +1,11 @@
 //! The command line as it is written; what it means is for the commands.
 
+use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use modferry::carrier::STREAM;
+use modferry_server::Prefix;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// Carries Go modules into networks without internet, proven and complete.
 #[derive(Debug, Parser)]
@@ -15,6 +19,16 @@ pub(crate) struct Cli {
     /// Flags of all commands.
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+impl Cli {
+    /// Where results go: not where the bundle goes.
+    pub(crate) fn results(&self) -> Results {
+        match &self.command {
+            Command::Bundle(bundle) if bundle.out == Path::new(STREAM) => Results::Stderr,
+            _ => Results::Stdout,
+        }
+    }
 }
 
 /// Flags of all commands.
@@ -48,7 +62,7 @@ pub(crate) enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Resolve roots with the real go command, hash and prove everything, and seal it as a directory
+    /// Resolve roots with the real go command, hash and prove everything, and seal it as a directory or a tar
     Bundle(Bundle),
     /// Check a bundle: everything that is wrong with it, in one run
     Verify(OfBundle),
@@ -58,6 +72,10 @@ pub(crate) enum Command {
     Why(Why),
     /// Print the go settings with which the stock go command uses a bundle
     Env(Env),
+    /// Serve a bundle or a mirror over HTTP, for GOPROXY
+    Serve(Serve),
+    /// Prove bundles and make them part of a mirror; nothing changes unless all of a bundle is good
+    Import(Import),
 }
 
 /// Arguments of `bundle`.
@@ -67,13 +85,15 @@ pub(crate) enum Command {
 GOAUTH, .netrc and version control work as they do for go. Files of this machine's module cache are used again. The \
 project is never written to.\n\nSOURCE_DATE_EPOCH sets the time that the bundle states; the same inputs then give the \
 same bytes.\n\nExamples:\n  modferry bundle -o drive/hello            the module in the current directory\n  modferry bundle ./api ./worker -o drive/b1   two modules\n  \
+modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \
 modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
 )]
 pub(crate) struct Bundle {
     /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, or @FILE with one of these per line
     #[arg(value_name = "ROOT", default_value = ".")]
     pub(crate) roots: Vec<String>,
-    /// Directory to make; it must not exist
+    /// Directory or NAME.tar to make, which must not exist; - writes a tar to standard output, and what there is to tell
+    /// to standard error
     #[arg(long = "output", short, value_name = "OUT")]
     pub(crate) out: PathBuf,
     /// How much of the closure to carry
@@ -97,7 +117,7 @@ pub(crate) enum Level {
 /// Arguments of commands on one bundle.
 #[derive(Debug, Args)]
 pub(crate) struct OfBundle {
-    /// Directory of the bundle
+    /// Bundle: a directory, NAME.tar, or - for a tar on standard input
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
 }
@@ -105,7 +125,7 @@ pub(crate) struct OfBundle {
 /// Arguments of `why`.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// Directory of the bundle
+    /// Bundle: a directory, NAME.tar, or - for a tar on standard input
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
     /// Module path, or path and version
@@ -113,11 +133,51 @@ pub(crate) struct Why {
     pub(crate) module: String,
 }
 
+/// Arguments of `serve`; those of `modferry-server`, which is the same server as a program of its own.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Bundle or mirror to serve
+    pub(crate) path: PathBuf,
+    /// Address to listen at, such as 0.0.0.0:8077 or [::1]:0; can be given several times
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8077")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Path that stands before all others, such as /go
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    pub(crate) prefix: Prefix,
+    /// Time that running answers get after SIGTERM or SIGINT; a second signal cuts them
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) grace: u32,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The mirror is made if it is not there. Importing a bundle again does nothing; an import that was \
+killed is finished by the same command. The same version with another content is refused, and the mirror stays as it was."
+)]
+pub(crate) struct Import {
+    /// Bundles, then the mirror
+    #[arg(value_names = ["BUNDLE", "MIRROR"], num_args = 2.., required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Take bundles that nobody signed: only their own hashes vouch for them
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+    /// Take modules of this pattern (as in GONOSUMDB) without a record of the checksum database; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) no_record: Vec<String>,
+    /// Fail at once when another import is under way, instead of waiting for it
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Judge head, trust, base and room, and say what would be published, but change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// Arguments of `env`.
 #[derive(Debug, Args)]
 pub(crate) struct Env {
-    /// Directory of the bundle
-    #[arg(value_name = "BUNDLE")]
+    /// Directory of a bundle or mirror, or the http:// address of one that is served
+    #[arg(value_name = "PATH|URL")]
     pub(crate) path: PathBuf,
     /// For what to print the settings
     #[arg(long = "for", value_enum, default_value_t = Form::All, value_name = "WHAT")]

@@ -2,31 +2,37 @@
 
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
-use modferry::bundle::{self, Summary};
+use modferry::bundle::{self, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
-use modferry::carrier::Directory;
+use modferry::carrier::{self, Carrier};
 use modferry::context::Context;
 use modferry::env::{self, Form};
 use modferry::error::{Error, ErrorKind, Result};
+use modferry::import;
+use modferry::mirror::WhenLocked;
 use modferry::show::show;
 use modferry::verify::{Report, verify};
 use modferry::why::why;
 use modferry_format::header::Level;
 use serde::Serialize;
 use serde_json::json;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Does what the command line says.
 pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result<ExitCode> {
     let written = match &cli.command {
         Command::Bundle(arguments) => {
-            let summary = bundle::bundle(&options(arguments)?, context)?;
+            let mut stdout = io::stdout();
+            let out = output(&arguments.out, &mut stdout)?;
+            let summary = bundle::bundle(&options(arguments)?, out, context)?;
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
         Command::Verify(of) => {
-            let report = verify(&Directory::open(&of.path)?, context)?;
+            let report = verify(&*open(&of.path)?, context)?;
             console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
             if !report.ok {
                 console.verdict(&format!(
@@ -38,12 +44,12 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             return Ok(ExitCode::from(u8::from(!report.ok)));
         }
         Command::Show(of) => {
-            let shown = show(&Directory::open(&of.path)?)?;
+            let shown = show(&*open(&of.path)?)?;
             console.result(&Ok_::new(&shown), &shown.to_string())
         }
         Command::Why(asked) => {
             let question = asked.module.parse()?;
-            let answers = why(&Directory::open(&asked.path)?, &question)?;
+            let answers = why(&*open(&asked.path)?, &question)?;
             console.result(&Ok_::new(&answers), &answers.to_string())
         }
         Command::Env(of) => {
@@ -57,9 +63,86 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             };
             console.result(&json!({ "ok": true, "env": settings.map() }), &settings.text(form))
         }
+        Command::Serve(arguments) => {
+            serve(arguments)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Import(arguments) => {
+            let imported = import_all(arguments, context)?;
+            let text: String = imported.iter().map(import_text).collect();
+            console.result(&json!({ "ok": true, "bundles": imported }), &text)
+        }
     };
     written.map_err(|error| output_error(&error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal ends it.
+fn serve(arguments: &cli::Serve) -> Result<()> {
+    /// Events as lines on standard error; a reader that has gone away is no reason to stop.
+    struct Lines;
+    impl modferry_server::Events for Lines {
+        fn event(&self, event: &modferry_server::Event<'_>) {
+            let _ = writeln!(io::stderr().lock(), "{event}");
+        }
+    }
+    let settings = modferry_server::Settings {
+        prefix: arguments.prefix.clone(),
+        grace: Duration::from_secs(arguments.grace.into()),
+        ..modferry_server::Settings::default()
+    };
+    let (path, listen) = (arguments.path.clone(), arguments.listen.clone());
+    modferry_server::run(modferry_server::Options { path, listen, settings }, Arc::new(Lines)).map_err(|error| {
+        let kind = match error.kind {
+            modferry_server::ErrorKind::Usage => ErrorKind::Usage,
+            modferry_server::ErrorKind::BundleInvalid => ErrorKind::BundleInvalid,
+            modferry_server::ErrorKind::Unsupported => ErrorKind::Unsupported,
+            _ => ErrorKind::Io,
+        };
+        let told = error
+            .causes
+            .iter()
+            .fold(Error::new(kind, error.message.clone()), |told, cause| told.because(cause.clone()));
+        match error.hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
+    })
+}
+
+/// Imports one bundle after the other; the first that is refused ends it, those before it are in the mirror.
+fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<Vec<import::Summary>> {
+    let Some((mirror, bundles)) = arguments.paths.split_last() else { return Ok(Vec::new()) };
+    let user = ["SUDO_USER", "USER", "USERNAME"].iter().find_map(|name| context.environment.get(name));
+    let options = import::Options {
+        mirror: mirror.clone(),
+        unsigned: arguments.unsigned,
+        no_record: arguments.no_record.clone(),
+        when_locked: if arguments.no_wait { WhenLocked::Fail } else { WhenLocked::Wait },
+        dry_run: arguments.dry_run,
+        by: user.map_or_else(|| "unknown".to_owned(), |user| user.to_string_lossy().into_owned()),
+        witness: None,
+    };
+    bundles.iter().map(|bundle| import::import(open(bundle)?.as_ref(), &options, context)).collect()
+}
+
+fn import_text(summary: &import::Summary) -> String {
+    let id = &summary.id;
+    if summary.already {
+        return format!("bundle {id}: in the mirror already\n");
+    }
+    let mut text = format!(
+        "bundle {id}: {} published ({}, {}), {} there already, {:.1} s\n",
+        count(summary.new_files, "file"),
+        count(summary.new_versions, "version"),
+        ByteSize(summary.new_bytes),
+        summary.known_files,
+        summary.seconds
+    );
+    for path in &summary.kept {
+        text.push_str(&format!("kept {path}: the mirror has the same module in other bytes\n"));
+    }
+    text
 }
 
 /// A result with `"ok": true` before its own members.
@@ -80,20 +163,45 @@ fn output_error(error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, "standard output: could not be written").because(error.to_string())
 }
 
-fn options(arguments: &cli::Bundle) -> Result<bundle::Options> {
-    let out = &arguments.out;
-    if out == Path::new("-") || out.extension().is_some_and(|extension| extension == "tar") {
-        let message =
-            format!("{}: this version writes bundles as directories; tar files and streams come later", out.display());
-        return Err(Error::new(ErrorKind::Usage, message)
-            .hint("write a directory and pack it: tar --format=ustar -cf NAME.tar -C OUT ."));
+/// Opens a bundle in whichever form it is.
+fn open(path: &Path) -> Result<Box<dyn Carrier>> {
+    carrier::open(path, &std::env::temp_dir(), || {
+        let stdin = io::stdin();
+        if stdin.is_terminal() {
+            let error = Error::new(ErrorKind::Usage, "standard input: is a terminal; a tar is read from it");
+            return Err(error.hint("cat NAME.tar | modferry verify -"));
+        }
+        Ok(Box::new(stdin))
+    })
+}
+
+/// Endings of compressed tars; what a bundle mostly holds is compressed already.
+const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"];
+
+/// Where a bundle goes, by its name.
+fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
+    if out == Path::new(carrier::STREAM) {
+        if stdout.is_terminal() {
+            let error = Error::new(ErrorKind::Usage, "standard output: is a terminal; no tar is written to it");
+            return Err(error.hint("send it to a program or a file, or name an output: -o NAME.tar"));
+        }
+        return Ok(Output::Stream(stdout));
     }
+    let name = out.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if COMPRESSED.iter().any(|ending| name.ends_with(ending)) {
+        let message = format!("{}: a bundle is not compressed, the zips in it are already", out.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("name it NAME.tar, or a directory"));
+    }
+    let is_tar = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
+    Ok(if is_tar { Output::Tar(out.to_owned()) } else { Output::Directory(out.to_owned()) })
+}
+
+fn options(arguments: &cli::Bundle) -> Result<bundle::Options> {
     let current_dir =
         std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
     Ok(bundle::Options {
         roots: arguments.roots.clone(),
         current_dir,
-        out: PathBuf::from(out),
         level: match arguments.level {
             cli::Level::All => Level::All,
         },

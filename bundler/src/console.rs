@@ -18,8 +18,18 @@ pub(crate) struct Console {
     json: bool,
     quiet: bool,
     color: bool,
+    results: Results,
     bar: Option<ProgressBar>,
     state: Mutex<State>,
+}
+
+/// Where results go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Results {
+    /// To standard output.
+    Stdout,
+    /// To standard error, as the last of it: standard output carries a bundle.
+    Stderr,
 }
 
 struct State {
@@ -29,20 +39,23 @@ struct State {
 
 impl Console {
     /// `color` is the user's choice; `None` leaves it to the terminal.
-    pub(crate) fn new(json: bool, quiet: bool, color: Option<bool>, no_color: bool) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool, color: Option<bool>, no_color: bool, results: Results) -> Self {
         let terminal = io::stderr().is_terminal();
         let bar = (terminal && !json && !quiet).then(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix} {bar:24} {pos}/{len} {msg}");
             ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         let state = Mutex::new(State { step: String::new(), last_line: Instant::now() });
-        Self { json, quiet, color: color.unwrap_or(terminal && !no_color), bar, state }
+        Self { json, quiet, color: color.unwrap_or(terminal && !no_color), results, bar, state }
     }
 
     /// Writes the result. A reader that has gone away is no error.
     pub(crate) fn result(&self, json: &impl Serialize, text: &str) -> io::Result<()> {
         self.clear();
-        let mut out = io::stdout().lock();
+        let mut out: Box<dyn Write> = match self.results {
+            Results::Stdout => Box::new(io::stdout().lock()),
+            Results::Stderr => Box::new(io::stderr().lock()),
+        };
         let written = if self.json {
             serde_json::to_writer(&mut out, json).map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
         } else {

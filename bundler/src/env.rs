@@ -1,11 +1,13 @@
 //! `modferry env`: the go settings with which the stock go command uses a bundle and nothing else.
 
-use crate::carrier::Directory;
-use crate::error::{Error, Result};
+use crate::carrier::{Directory, STREAM};
+use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::file_url;
 use crate::head::Head;
+use crate::mirror;
+use modferry_format::header::EVERY_MODULE;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -42,16 +44,44 @@ pub struct Setting {
     pub reason: &'static str,
 }
 
-/// The settings for the bundle in this directory.
+/// The settings for a bundle or mirror in a directory, or for one that is served at an address.
 pub fn env(path: &Path) -> Result<GoSettings> {
-    let head = Head::read(&Directory::open(path)?)?;
+    if let Some(url) = path.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
+        return served(url);
+    }
+    if path == Path::new(STREAM) || path.is_file() {
+        let message = format!("{}: go reads modules from a directory or a server, not out of a tar", path.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("unpack it: mkdir DIR && tar -xf NAME.tar -C DIR"));
+    }
+    let without_record = if mirror::is_mirror(path) {
+        let patterns: BTreeSet<String> =
+            mirror::read_journal(path)?.into_iter().flat_map(|line| line.no_record).collect();
+        patterns.into_iter().collect()
+    } else {
+        Head::read(&Directory::open(path)?)?.header.without_record
+    };
     let path = path.canonicalize().map_err(|error| Error::io(path, "its full path could not be found", &error))?;
+    Ok(settings(file_url(&path.join("download")), &without_record))
+}
+
+/// A mirror of this version holds no record of any checksum database, whatever it was made of.
+fn served(url: &str) -> Result<GoSettings> {
+    let host = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    // `,` and `|` would split GOPROXY; a question mark or space never reaches the server.
+    if host.is_empty() || url.contains([',', '|', ' ', '?', '#', '\'', '"']) || url.chars().any(char::is_control) {
+        let message = format!("{}: is no address that GOPROXY can have", url.escape_debug());
+        return Err(Error::new(ErrorKind::Usage, message).hint("such as http://mirror.example:8077"));
+    }
+    Ok(settings(url.trim_end_matches('/').to_owned(), &[EVERY_MODULE.to_owned()]))
+}
+
+fn settings(proxy: String, without_record: &[String]) -> GoSettings {
     let setting = |name, value, reason| Setting { name, value, reason };
-    let mut env = vec![setting("GOPROXY", file_url(&path.join("download")), "everything comes from the bundle")];
-    if !head.header.without_record.is_empty() {
+    let mut env = vec![setting("GOPROXY", proxy, "everything comes from there, and from nowhere else")];
+    if !without_record.is_empty() {
         env.push(setting(
             "GONOSUMDB",
-            head.header.without_record.join(","),
+            without_record.join(","),
             "carried without a record of the checksum database; go.sum still counts",
         ));
     }
@@ -59,10 +89,10 @@ pub fn env(path: &Path) -> Result<GoSettings> {
     env.push(setting(
         "GONOPROXY",
         "none".to_owned(),
-        "private modules come from the bundle too, even where GOPRIVATE names them",
+        "private modules come from there too, even where GOPRIVATE names them",
     ));
     env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
-    Ok(GoSettings { env })
+    GoSettings { env }
 }
 
 impl GoSettings {

@@ -58,6 +58,14 @@ pub enum ErrorKind {
     Unsupported,
     /// The module is not in the bundle.
     NotCarried,
+    /// The same version has another content here than in the bundle.
+    Incident,
+    /// The bundle is not trusted, or asks for more than was allowed.
+    Untrusted,
+    /// Something in the mirror is not as imports leave it.
+    MirrorDamaged,
+    /// Somebody else is changing the mirror.
+    Locked,
     /// The user stopped the work.
     Interrupted,
 }
@@ -66,7 +74,13 @@ impl ErrorKind {
     /// Exit code: 1 where something was judged not good, 2 where the work could not be done.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::HashConflict | Self::ZipRefused | Self::BundleInvalid | Self::NotCarried => 1,
+            Self::HashConflict
+            | Self::ZipRefused
+            | Self::BundleInvalid
+            | Self::NotCarried
+            | Self::Incident
+            | Self::Untrusted
+            | Self::MirrorDamaged => 1,
             _ => 2,
         }
     }

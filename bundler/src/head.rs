@@ -69,7 +69,8 @@ fn read(carrier: &dyn Carrier, name: &str, limit: u64) -> Result<Vec<u8>> {
         Ok(Some(source)) => source.read_all(limit).map_err(|error| wrong(carrier, name, &error.to_string())),
         Ok(None) if name == BUNDLE => {
             let message = format!("{}: is no bundle: it has no file named BUNDLE", carrier.name());
-            Err(Error::new(ErrorKind::BundleInvalid, message).hint("name the directory that modferry bundle made"))
+            Err(Error::new(ErrorKind::BundleInvalid, message)
+                .hint("name the directory or the tar that modferry bundle made"))
         }
         Ok(None) => Err(wrong(carrier, name, "is missing")),
         Err(error) => Err(wrong(carrier, name, &error.to_string())),

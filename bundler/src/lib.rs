@@ -3,23 +3,28 @@
 //! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
 //! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
 //!
-//! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`]
+//! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
+//! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it
 //! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`]
 
 pub mod bundle;
 pub mod byte_size;
 pub mod carrier;
 pub mod context;
+pub mod durable;
 pub mod env;
 pub mod error;
 pub mod go_command;
 pub mod head;
+pub mod import;
 pub mod jobs;
 pub mod manifest_reader;
+pub mod mirror;
 pub mod module_cache;
 pub mod module_zip;
+mod rename;
 pub mod show;
 pub mod source;
 pub mod tape;

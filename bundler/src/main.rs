@@ -19,7 +19,8 @@ fn main() -> ExitCode {
         Color::Always => Some(true),
         Color::Never => Some(false),
     };
-    let console = Console::new(cli.common.json, cli.common.quiet, color, environment.get("NO_COLOR").is_some());
+    let console =
+        Console::new(cli.common.json, cli.common.quiet, color, environment.get("NO_COLOR").is_some(), cli.results());
     let interrupt = Interrupt::default();
     let flag = interrupt.clone();
     // Without the handler a signal ends us at once; the next run cleans up then.

@@ -137,6 +137,16 @@ impl Prover {
         Ok((sha256, h1.map(|_| ())))
     }
 
+    /// Makes the h1 of a file whose own hash is known already.
+    pub fn h1<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> io::Result<Result<H1, String>> {
+        self.contents = Contents::Hashed;
+        match self.walk(version, file, size, &mut Tape::unhashed(file, size)) {
+            Ok(h1) => Ok(Ok(h1)),
+            Err(Stop::Refused(reason)) => Ok(Err(reason)),
+            Err(Stop::Io(error)) => Err(error),
+        }
+    }
+
     fn pass<'a, R: ReaderAt>(
         &mut self,
         version: &ModuleVersion,

@@ -13,7 +13,8 @@ pub struct Tape<'a, R> {
     file: &'a R,
     size: u64,
     copy: Option<&'a mut (dyn Write + 'a)>,
-    sha256: Sha256,
+    /// None where the hash of the file is known already.
+    sha256: Option<Sha256>,
     buffer: Vec<u8>,
     /// The part of the buffer that holds bytes not consumed yet.
     unread: std::ops::Range<usize>,
@@ -25,7 +26,12 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
     /// A tape over the first `size` bytes of `file`.
     pub fn new(file: &'a R, size: u64, copy: Option<&'a mut (dyn Write + 'a)>) -> Self {
         let buffer = vec![0; BUFFER_BYTES.min(usize::try_from(size).unwrap_or(BUFFER_BYTES).max(1))];
-        Self { file, size, copy, sha256: Sha256::new(), buffer, unread: 0..0, read: 0 }
+        Self { file, size, copy, sha256: Some(Sha256::new()), buffer, unread: 0..0, read: 0 }
+    }
+
+    /// The same without copying and without hashing the file.
+    pub fn unhashed(file: &'a R, size: u64) -> Self {
+        Self { sha256: None, ..Self::new(file, size, None) }
     }
 
     /// Offset of the next byte.
@@ -71,12 +77,12 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
         Ok(())
     }
 
-    /// Reads the rest and gives the hash of the whole file.
+    /// Reads the rest and gives the hash of the whole file; of zeros where none was made.
     pub fn finish(mut self) -> io::Result<FileSha256> {
         while self.read < self.size {
             self.fill()?;
         }
-        Ok(FileSha256::from_digest(self.sha256.finalize().into()))
+        Ok(FileSha256::from_digest(self.sha256.map_or([0; 32], |sha256| sha256.finalize().into())))
     }
 
     fn fill_slice(&mut self, mut slice: &mut [u8]) -> io::Result<()> {
@@ -98,7 +104,9 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let chunk = &self.buffer[..got];
-        self.sha256.update(chunk);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(chunk);
+        }
         if let Some(copy) = &mut self.copy {
             copy.write_all(chunk)?;
         }

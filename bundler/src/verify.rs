@@ -6,9 +6,10 @@
 //!    draft 1 nothing in a bundle states one to compare with
 //! 4. the rules on the content as a whole, module by module
 //!
-//! Memory does not grow with the bundle or its zips: the manifest is read a line at a time, the content in pieces.
+//! Memory does not grow with the bundle or its zips: the manifest is read a line at a time, the content in pieces. A
+//! stream is gone through once, with as many of its zips in temporary files as there are threads, twice over.
 
-use crate::carrier::{Carrier, Delivered, Opener, What};
+use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
 use crate::error::Result;
 use crate::head::header_error;
@@ -26,6 +27,7 @@ use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
 use modferry_format::{BundleId, BundlePath, FileSha256, readme};
 use serde::Serialize;
 use std::cmp::Ordering;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -71,7 +73,11 @@ pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
         for finding in checker.map(Checker::finish).into_iter().flatten() {
             findings.add(finding);
         }
+    } else {
+        // Without the manifest nothing of the content can be judged, but whether the carrier brings it in order can.
+        carrier.content()?.for_each(drop);
     }
+    carrier.findings().into_iter().for_each(|finding| findings.add(finding));
     report.findings = findings.finish();
     report.ok = report.findings.is_empty();
     report.seconds = started.elapsed().as_secs_f64();
@@ -208,7 +214,7 @@ impl Content<'_> {
         report: &mut Report,
     ) -> Result<()> {
         let jobs = self.context.jobs.max(1);
-        let queue = WorkQueue::default();
+        let queue = if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
         thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| self.work(&queue));
@@ -260,7 +266,12 @@ impl Content<'_> {
                 self.extra(&extra);
             }
             let delivered = content.next_if(|delivered| delivered.path == path);
-            let bytes = self.file(&entry, &path, delivered, queue);
+            // Of what a broken carrier does not bring nobody can say that it is missing.
+            let bytes = if delivered.is_none() && self.carrier.is_broken() {
+                None
+            } else {
+                self.file(&entry, &path, delivered, queue)?
+            };
             if let Some(checker) = checker {
                 checker.file(&entry.path, entry.size, bytes.as_deref());
             }
@@ -273,6 +284,10 @@ impl Content<'_> {
 
     /// Whether it cannot stand in any manifest, so that its order means nothing; reported at once.
     fn is_stray(&self, delivered: &Delivered) -> bool {
+        if delivered.path == self.carrier.name() && self.carrier.is_broken() {
+            // Among the findings of the carrier.
+            return true;
+        }
         let stray = delivered.path.parse::<BundlePath>().is_err();
         if stray {
             self.extra(delivered);
@@ -293,45 +308,68 @@ impl Content<'_> {
     }
 
     /// Checks one file of the manifest, or hands it to a worker; gives the bytes that the rules look at.
-    fn file(&self, entry: &Entry, path: &str, delivered: Option<Delivered>, queue: &WorkQueue<Job>) -> Option<Vec<u8>> {
+    fn file(
+        &self,
+        entry: &Entry,
+        path: &str,
+        delivered: Option<Delivered>,
+        queue: &WorkQueue<Job>,
+    ) -> Result<Option<Vec<u8>>> {
         let (size, open) = match delivered.map(|delivered| delivered.what) {
             Some(What::File(size, open)) => (size, open),
             Some(What::Other(kind)) => {
                 self.findings.find(path, FindingKind::NotAFile, format!("is {kind}; a bundle has only files"));
-                return None;
+                return Ok(None);
             }
             Some(What::Unreadable(error)) => {
                 self.findings.find(path, FindingKind::Unreadable, error.to_string());
-                return None;
+                return Ok(None);
             }
             None => {
                 self.findings.find(path, FindingKind::Missing, "missing");
-                return None;
+                return Ok(None);
             }
         };
         if size != entry.size {
             self.findings.find(path, FindingKind::Size, format!("has {size} bytes, SIZES states {}", entry.size));
-            return None;
+            return Ok(None);
         }
         let wanted = check::wants_bytes(&entry.path);
         if wanted.is_some() || (size <= SMALL_BYTES && !matches!(entry.path, BundlePath::Zip(_))) {
-            return self.small(entry, path, open, wanted.unwrap_or(SMALL_BYTES)).filter(|_| wanted.is_some());
+            let bytes = self.small(entry, path, open, wanted.unwrap_or(SMALL_BYTES))?;
+            return Ok(bytes.filter(|_| wanted.is_some()));
         }
-        queue.add(size, Job { entry: entry.clone(), open });
-        None
+        if let Some(open) = self.in_time(path, open)? {
+            queue.add(size, Job { entry: entry.clone(), open });
+        }
+        Ok(None)
     }
 
-    fn small(&self, entry: &Entry, path: &str, open: Opener, limit: u64) -> Option<Vec<u8>> {
+    /// Opens now what could not be opened later.
+    fn in_time(&self, path: &str, open: Opener) -> Result<Option<Opener>> {
+        if !self.carrier.passes_once() {
+            return Ok(Some(open));
+        }
+        match open() {
+            Ok(source) => Ok(Some(Box::new(move || Ok(source)))),
+            Err(error) => self.unreadable(path, error).map(|()| None),
+        }
+    }
+
+    fn small(&self, entry: &Entry, path: &str, open: Opener, limit: u64) -> Result<Option<Vec<u8>>> {
         match open().and_then(|source| source.read_all(limit)) {
             Ok(bytes) => {
                 self.compare(path, entry, FileSha256::of(&bytes));
-                Some(bytes)
+                Ok(Some(bytes))
             }
-            Err(error) => {
-                self.findings.find(path, FindingKind::Unreadable, error.to_string());
-                None
-            }
+            Err(error) => self.unreadable(path, error).map(|()| None),
         }
+    }
+
+    fn unreadable(&self, path: &str, error: io::Error) -> Result<()> {
+        let error = fault_of_carrier(error)?;
+        self.findings.find(path, FindingKind::Unreadable, error.to_string());
+        Ok(())
     }
 
     fn compare(&self, path: &str, entry: &Entry, hash: FileSha256) -> bool {
@@ -358,7 +396,7 @@ impl Content<'_> {
         }
     }
 
-    fn large(&self, entry: &Entry, path: &str, source: &Source, prover: &mut Prover) -> std::io::Result<()> {
+    fn large(&self, entry: &Entry, path: &str, source: &Source, prover: &mut Prover) -> io::Result<()> {
         let size = source.size();
         let BundlePath::Zip(version) = &entry.path else {
             self.compare(path, entry, tape::hash(source, size)?);

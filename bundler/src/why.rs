@@ -117,6 +117,13 @@ fn read_requires(carrier: &dyn Carrier, carried: &BTreeSet<ModuleVersion>) -> Re
         })?;
         requires.insert(version, GoMod::parse(&String::from_utf8_lossy(&bytes)).requires);
     }
+    if carrier.is_broken() {
+        let error = Error::new(
+            ErrorKind::BundleInvalid,
+            format!("{}: is broken, and not all of it can be read", carrier.name()),
+        );
+        return Err(error.hint("modferry verify names everything that is wrong with it"));
+    }
     Ok(requires)
 }
 

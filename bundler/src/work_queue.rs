@@ -11,6 +11,7 @@ const WAITING: usize = 1024;
 
 /// The queue; pieces are ordered by their weight.
 pub struct WorkQueue<T> {
+    room: usize,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -27,15 +28,24 @@ struct Piece<T> {
 
 impl<T> Default for WorkQueue<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { waiting: BinaryHeap::new(), closed: false }), changed: Condvar::new() }
+        Self::with_room(WAITING)
     }
 }
 
 impl<T> WorkQueue<T> {
+    /// A queue for pieces that take much room while they wait: so many at most.
+    pub fn with_room(room: usize) -> Self {
+        Self {
+            room: room.clamp(1, WAITING),
+            state: Mutex::new(State { waiting: BinaryHeap::new(), closed: false }),
+            changed: Condvar::new(),
+        }
+    }
+
     /// Adds a piece; waits while the queue is full.
     pub fn add(&self, weight: u64, work: T) {
         let mut state = self.lock();
-        while state.waiting.len() >= WAITING {
+        while state.waiting.len() >= self.room {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.waiting.push(Piece { weight, work });

@@ -1,8 +1,7 @@
-//! Proves what go fetched and writes it as a bundle beside its final name; the rename is the last step.
-//!
-//! Before the rename there is nothing at the final name. What a crash leaves is a directory `.NAME.partial-XXXXXX`,
-//! which the next bundle of the same name removes.
+//! Proves what go fetched and makes a bundle of it, as a directory or as a tar; its appearance is the last step.
 
+use crate::bundle::output::{Output, PartialDirectory, PartialTar, parent, set_mode};
+use crate::bundle::pack::{Packed, pack};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
@@ -20,6 +19,7 @@ use modferry_format::{BundleId, BundlePath, FileSha256, H1, ModuleVersion, Versi
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -27,50 +27,50 @@ use tempfile::TempDir;
 pub(crate) type Statements = Vec<(String, GoSum)>;
 
 /// A bundle under way; removed when dropped.
-pub(crate) struct Staging {
-    dir: TempDir,
-    out: PathBuf,
-    lock: File,
-    /// Whether files can be renamed from the work space into it; else they are copied.
+pub(crate) struct Staging<'a> {
+    form: Form<'a>,
+    /// The output, as messages name it.
+    name: PathBuf,
+    /// Whether zips stay in the work space until the end; else they are copied into the directory.
     moves: bool,
 }
 
-impl Staging {
-    /// Makes the directory beside `out`; refuses an `out` that exists. Zips will come from `work`.
-    pub(crate) fn open(out: &Path, work: &Path) -> Result<Self> {
-        refuse_existing(out)?;
-        let parent = parent(out);
-        let Some(name) = out.file_name() else {
-            return Err(Error::new(ErrorKind::Usage, format!("{}: is no name for a bundle", out.display())));
+/// What the files become. A tar is made of those in a directory of the work space, and of the zips where they lie: no
+/// second copy of anything large.
+enum Form<'a> {
+    Directory(PartialDirectory),
+    Tar(TempDir, PartialTar),
+    Stream(TempDir, &'a mut (dyn Write + Send + Sync)),
+}
+
+impl<'a> Staging<'a> {
+    /// Makes the place for the bundle; refuses an output that exists. Zips will come from `cache`, in which `work` is
+    /// a directory of this run.
+    pub(crate) fn open(out: Output<'a>, cache: &Path, work: &Path) -> Result<Self> {
+        let name = out.name();
+        let staging =
+            || TempDir::new_in(work).map_err(|error| Error::io(work, "no directory could be made in it", &error));
+        let form = match out {
+            Output::Directory(out) => Form::Directory(PartialDirectory::open(&out)?),
+            Output::Tar(out) => Form::Tar(staging()?, PartialTar::open(&out)?),
+            Output::Stream(stream) => Form::Stream(staging()?, stream),
         };
-        if !parent.is_dir() {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!("{}: is no directory, so no bundle can be made in it", parent.display()),
-            )
-            .hint(format!("mkdir -p {}", parent.display())));
-        }
-        let prefix = format!(".{}.partial-", name.to_string_lossy());
-        remove_abandoned(parent, &prefix);
-        let dir = tempfile::Builder::new()
-            .prefix(&prefix)
-            .tempdir_in(parent)
-            .map_err(|error| Error::io(parent, "a directory for the bundle could not be made", &error))?;
-        // The bundle takes the mode of this directory; a temporary one is for its owner alone.
-        set_mode(dir.path(), 0o755).map_err(|error| Error::io(dir.path(), "its mode could not be set", &error))?;
-        // A directory opens as a file for locking; where it does not, nobody removes abandoned ones either.
-        let lock = File::open(dir.path()).map_err(|error| Error::io(dir.path(), "could not be opened", &error))?;
-        lock.try_lock().map_err(|error| Error::io(dir.path(), "could not be locked", &error.into()))?;
-        let moves =
-            tempfile::NamedTempFile::new_in(work).is_ok_and(|probe| probe.persist(dir.path().join("probe")).is_ok());
-        if moves {
-            let probe = dir.path().join("probe");
-            fs::remove_file(&probe).map_err(|error| Error::io(&probe, "could not be removed", &error))?;
-        }
-        Ok(Self { dir, out: out.to_owned(), lock, moves })
+        let moves = match &form {
+            Form::Directory(partial) => partial.takes_from(cache)?,
+            Form::Tar(..) | Form::Stream(..) => true,
+        };
+        Ok(Self { form, name, moves })
     }
 
-    /// Writes, syncs and renames; gives the id.
+    /// Where the files are gathered.
+    fn dir(&self) -> &Path {
+        match &self.form {
+            Form::Directory(partial) => partial.path(),
+            Form::Tar(dir, _) | Form::Stream(dir, _) => dir.path(),
+        }
+    }
+
+    /// Writes the head files and makes the bundle of all of them; gives the id.
     pub(crate) fn seal(self, contents: Vec<Content>, header: &mut Header, context: &Context<'_>) -> Result<BundleId> {
         let mut entries: Vec<&Content> = contents.iter().collect();
         entries.sort_by_cached_key(|content| {
@@ -81,40 +81,47 @@ impl Staging {
         header.counts = count(&entries);
         let findings = judge(header, &entries);
         if let Some(first) = findings.first() {
-            let message = format!("{}: the bundle would break its own rules", self.out.display());
+            let message = format!("{}: the bundle would break its own rules", self.name.display());
             return Err(Error::new(ErrorKind::BundleInvalid, message)
                 .because(first.clone())
                 .hint("this is a mistake of modferry"));
         }
-        let id = self.write_head(&entries, header)?;
+        let (id, head) = self.write_head(&entries, header)?;
         context.interrupt.check()?;
-        // Last of all: until here a failure has left every zip where the next run finds it.
-        for content in &entries {
-            if let Some(zip) = &content.move_from {
-                let place = self.place(&content.entry.path.to_string())?;
-                fs::rename(zip, &place)
-                    .map_err(|error| Error::io(&place, "the zip could not be moved there", &error))?;
-                set_mode(&place, 0o444).map_err(|error| Error::io(&place, "its mode could not be set", &error))?;
+        let packed = |path: String, size: u64, place: PathBuf| Packed { path, size, place };
+        let mut files: Vec<Packed> =
+            head.into_iter().map(|(name, size)| packed(name.to_owned(), size, self.dir().join(name))).collect();
+        files.extend(entries.iter().map(|content| {
+            let path = content.entry.path.to_string();
+            let place = content.move_from.clone().unwrap_or_else(|| self.dir().join(&path));
+            packed(path, content.entry.size, place)
+        }));
+        match self.form {
+            Form::Directory(partial) => {
+                // Last of all: until here a failure has left every zip where the next run finds it.
+                for content in &entries {
+                    if let Some(zip) = &content.move_from {
+                        let place = place(partial.path(), &content.entry.path.to_string())?;
+                        fs::rename(zip, &place)
+                            .map_err(|error| Error::io(&place, "the zip could not be moved there", &error))?;
+                        set_mode(&place, 0o444)
+                            .map_err(|error| Error::io(&place, "its mode could not be set", &error))?;
+                    }
+                }
+                partial.publish()?;
             }
+            Form::Tar(_dir, mut partial) => {
+                let (file, name) = partial.writer();
+                pack(&files, file, name, context)?;
+                partial.publish()?;
+            }
+            Form::Stream(_dir, stream) => pack(&files, stream, &self.name, context)?,
         }
-        sync(self.dir.path())
-            .map_err(|error| Error::io(self.dir.path(), "could not be written to the disk", &error))?;
-        // At this point the whole bundle is on the disk under its temporary name.
-        rename_new(self.dir.path(), &self.out).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => exists(&self.out),
-            _ => Error::io(&self.out, "the finished bundle could not be moved there", &error),
-        })?;
-        drop(self.lock);
-        // Nothing is left under the temporary name.
-        let _ = self.dir.keep();
-        let parent = parent(&self.out);
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|error| Error::io(parent, "could not be synced", &error))?;
         Ok(id)
     }
 
-    fn write_head(&self, entries: &[&Content], header: &Header) -> Result<BundleId> {
+    /// Writes `BUNDLE` and the head files; gives the id, and their names and sizes in the order of a carrier.
+    fn write_head(&self, entries: &[&Content], header: &Header) -> Result<(BundleId, Vec<(&'static str, u64)>)> {
         let sums: String = entries.iter().map(|content| content.entry.sums_line()).collect();
         let sizes: String = entries.iter().map(|content| content.entry.sizes_line()).collect();
         let texts = [header.to_json(), sums, sizes, Requires::default().to_string(), readme::TEXT.to_owned()];
@@ -130,7 +137,8 @@ impl Staging {
         }
         let root = Root::new(texts.each_ref().map(|text| FileSha256::of(text.as_bytes()))).to_string();
         self.write(BUNDLE, root.as_bytes())?;
-        Ok(BundleId::of(root.as_bytes()))
+        let head = HeadFile::ALL.iter().zip(&texts).map(|(file, text)| (file.name(), text.len() as u64));
+        Ok((BundleId::of(root.as_bytes()), iter::once((BUNDLE, root.len() as u64)).chain(head).collect()))
     }
 
     /// Writes one file of the content.
@@ -142,20 +150,12 @@ impl Staging {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let file = self.place(path)?;
+        let file = place(self.dir(), path)?;
         let write = || {
             fs::write(&file, bytes)?;
             set_mode(&file, 0o444)
         };
         write().map_err(|error| Error::io(&file, "could not be written", &error))
-    }
-
-    /// Where a file goes, its directory made.
-    fn place(&self, path: &str) -> Result<PathBuf> {
-        let file = self.dir.path().join(path);
-        let parent = parent(&file);
-        fs::create_dir_all(parent).map_err(|error| Error::io(parent, "could not be made", &error))?;
-        Ok(file)
     }
 
     /// Proves every version, brings its files into the bundle, and adds `list` and `@latest` of every module.
@@ -236,7 +236,7 @@ impl Staging {
         let proof = if self.moves {
             prover.prove(version, &source, size, None).map_err(|error| failed(&error))?
         } else {
-            let place = self.place(&path.to_string())?;
+            let place = place(self.dir(), &path.to_string())?;
             let mut copy = || {
                 let mut copy = File::create_new(&place)?;
                 let proof = prover.prove(version, &source, size, Some(&mut copy as &mut dyn Write))?;
@@ -268,35 +268,12 @@ pub(crate) struct Content {
     move_from: Option<PathBuf>,
 }
 
-/// The error for an output that is there already.
-fn exists(out: &Path) -> Error {
-    Error::new(ErrorKind::OutputExists, format!("{}: exists already, and nothing is ever written over", out.display()))
-        .hint("name another output, or remove this one first")
-}
-
-fn refuse_existing(out: &Path) -> Result<()> {
-    match fs::symlink_metadata(out) {
-        Ok(_) => Err(exists(out)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io(out, "could not be looked at", &error)),
-    }
-}
-
-/// Removes what killed runs have left for the same output; a living one holds its lock.
-fn remove_abandoned(parent: &Path, prefix: &str) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
-        if File::open(entry.path()).is_ok_and(|dir| dir.try_lock().is_ok()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+/// Where a file of the bundle goes, its directory made.
+fn place(dir: &Path, path: &str) -> Result<PathBuf> {
+    let file = dir.join(path);
+    let parent = parent(&file);
+    fs::create_dir_all(parent).map_err(|error| Error::io(parent, "could not be made", &error))?;
+    Ok(file)
 }
 
 fn read(file: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -366,59 +343,4 @@ fn judge(header: &Header, entries: &[&Content]) -> Vec<String> {
         checker.file(&content.entry.path, content.entry.size, content.bytes.as_deref());
     }
     checker.finish().iter().map(ToString::to_string).collect()
-}
-
-#[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    let mut permissions = fs::metadata(path)?.permissions();
-    permissions.set_readonly(mode & 0o200 == 0);
-    fs::set_permissions(path, permissions)
-}
-
-/// Brings everything below `dir` to the disk. One syncfs instead of a sync per file: 2,000 small files cost as much
-/// as one.
-#[cfg(target_os = "linux")]
-fn sync(dir: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(File::open(dir)?)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync(dir: &Path) -> io::Result<()> {
-    for entry in walkdir::WalkDir::new(dir) {
-        let entry = entry?;
-        if entry.file_type().is_file() || cfg!(unix) {
-            File::open(entry.path())?.sync_all()?;
-        }
-    }
-    Ok(())
-}
-
-/// Renames, but never over something.
-#[cfg(target_os = "linux")]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems (NFS, FUSE) do not know the flag.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => rename_checked(from, to),
-        other => Ok(other?),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    rename_checked(from, to)
-}
-
-/// The weaker form: between the look and the rename somebody else could put an empty directory there.
-fn rename_checked(from: &Path, to: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    fs::rename(from, to)
 }

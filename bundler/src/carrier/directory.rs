@@ -27,11 +27,7 @@ impl Directory {
         let failed = |error: &io::Error| Error::io(path, "the bundle could not be opened", error);
         let meta = std::fs::metadata(path).map_err(|error| failed(&error))?;
         if !meta.is_dir() {
-            let error = Error::new(
-                ErrorKind::Usage,
-                format!("{}: is no directory; this version reads bundles that are directories", path.display()),
-            );
-            return Err(error.hint("unpack a tar first: mkdir DIR && tar -xf FILE -C DIR"));
+            return Err(Error::new(ErrorKind::Usage, format!("{}: is no directory", path.display())));
         }
         let root = Arc::new(File::open(path).map_err(|error| failed(&error))?);
         Ok(Self { name: path.display().to_string(), path: path.to_owned(), root })

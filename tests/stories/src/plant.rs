@@ -1,11 +1,11 @@
 //! Steps that need knowledge of zips and bundles: hostile zips, resealing.
 
 use modferry_format::ModuleVersion;
-use modferry_harness::hostile;
 use modferry_harness::module::{Module, synthetic_go_mod};
 use modferry_harness::reseal::{Reseal, reseal};
 use modferry_harness::upstream::Upstream;
 use modferry_harness::{Outcome, at};
+use modferry_harness::{hostile, hostile_tar};
 use std::fs;
 use std::path::Path;
 use walkdir::WalkDir;
@@ -25,6 +25,22 @@ pub(crate) fn hostile_zip(kind: &str, version: &str, directory: &Path) -> Outcom
             upstream.publish_as(&version, &go_mod, &kind.zip(&version, &go_mod))
         }
     }
+}
+
+/// Writes the good tar of a bundle, spoiled in every way of a family, as `KIND.tar` into a directory.
+pub(crate) fn hostile_tars(family: &str, good: &Path, directory: &Path) -> Outcome<()> {
+    let kinds = hostile_tar::family(family).ok_or_else(|| {
+        let names: Vec<&str> = hostile_tar::FAMILIES.iter().map(|(name, _)| *name).collect();
+        format!("{family}: no family of tars; there are {}", names.join(", "))
+    })?;
+    let bytes = fs::read(good).map_err(at(good))?;
+    fs::create_dir_all(directory).map_err(at(directory))?;
+    for kind in kinds {
+        let tar = kind.tar(&bytes).ok_or_else(|| format!("{}: no tar of a bundle", good.display()))?;
+        let file = directory.join(format!("{}.tar", kind.name));
+        fs::write(&file, tar).map_err(at(&file))?;
+    }
+    Ok(())
 }
 
 /// Publishes the files of a directory as this version, in the place of what was published before.

@@ -32,6 +32,8 @@ pub struct Stage {
     /// How often a story went inside; each time has a module cache of its own.
     insides: u32,
     last: Option<Ran>,
+    /// Set where the go on PATH is too old for the rest of the story.
+    over: bool,
     /// Last, so that it is removed when everything else is done.
     _root: Removed,
 }
@@ -86,17 +88,36 @@ impl Stage {
         variables.insert("WORK".to_owned(), directory.display().to_string());
         variables.insert("BIN".to_owned(), home.bin().display().to_string());
         variables.insert("UPSTREAM".to_owned(), home.root().join("upstream").display().to_string());
-        Ok(Self { home, directory, variables, outside: None, insides: 0, last: None, _root: root })
+        Ok(Self { home, directory, variables, outside: None, insides: 0, last: None, over: false, _root: root })
     }
 
     /// Goes through all steps.
     pub fn play(mut self, story: &Story) -> Result<(), Box<Failure>> {
         for step in &story.steps {
+            if self.over {
+                break;
+            }
             if let Err(reason) = self.step(step) {
                 return Err(Box::new(Failure { step: step.clone(), reason, last: self.last }));
             }
         }
         Ok(())
+    }
+
+    /// Whether the go on PATH is this one or a later one: stories also run with older ones, which lack commands.
+    fn go_is_since(&self, version: &str) -> Outcome<bool> {
+        let output = std::process::Command::new("go")
+            .args(["env", "GOVERSION"])
+            .env_clear()
+            .envs(&self.variables)
+            .output()
+            .map_err(|error| format!("go env GOVERSION: {error}"))?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let minor = |text: &str| {
+            let digits: String = text.trim_start_matches("go1.").chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<u32>().map_err(|_| format!("{text:?}: no version of go 1"))
+        };
+        Ok(minor(printed.trim())? >= minor(&format!("go{version}"))?)
     }
 
     fn step(&mut self, step: &Step) -> Outcome<()> {
@@ -110,6 +131,13 @@ impl Stage {
             }
             ["read-only", directory, "--", ref program @ ..] => {
                 return self.run(&read_only(&self.path(directory), program), step.negated, None);
+            }
+            ["since-go", version] => {
+                self.over = !self.go_is_since(version)?;
+                return Ok(());
+            }
+            ["since-go", version, "--", ref program @ ..] => {
+                return if self.go_is_since(version)? { self.run(program, step.negated, None) } else { Ok(()) };
             }
             ["without-network", "--", ref program @ ..] => {
                 return self.run(&without_network(program)?, step.negated, None);
@@ -156,6 +184,9 @@ impl Stage {
             ["reseal", option, directory] => plant::reseal_bundle(Some(option), &self.path(directory)),
             ["hostile-zip", kind, version] => plant::hostile_zip(kind, version, &self.home.root().join("upstream")),
             ["hostile-zip", kind, version, directory] => plant::hostile_zip(kind, version, &self.path(directory)),
+            ["hostile-tars", family, good, directory] => {
+                plant::hostile_tars(family, &self.path(good), &self.path(directory))
+            }
             ["publish", version, directory] => {
                 plant::publish(version, &self.path(directory), &self.home.root().join("upstream"))
             }

@@ -1,0 +1,266 @@
+//! Every change to a mirror goes through here; nothing else in this crate opens a file of a mirror for writing.
+//!
+//! The contract:
+//! - a file under a name that others read was written whole under another name before: it appears complete or not at all
+//! - [`Durable::publish`] never replaces: what is there stays there, and the caller learns that it is
+//! - [`Durable::replace`] replaces a whole file by a whole file; a reader sees the one or the other
+//! - [`Durable::append`] adds one line and is on the disk when it returns; a line that a crash cut off has no newline,
+//!   and the next append begins with one
+//! - [`Durable::sync`] returns when everything done before it is on the disk; it is the only order that counts after a
+//!   loss of power. One `syncfs` for all files (measured on the 2,406 files of a prometheus bundle, three runs: 0.28 to
+//!   0.65 s, sixteen threads of fdatasync 0.44 to 1.10 s, and no list of files to keep); where there is no syncfs, every
+//!   file and directory is synced
+//! - nothing is deleted but staging
+//! - an error is final for what it was about: nothing is tried again on the same descriptor
+//!
+//! A [`Witness`] sees each step before it is done and can refuse it. The product has none; tests record the steps,
+//! replay any part of them without what was not synced, and stop an import at any of them.
+
+use crate::error::{Error, Result};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// One step by which a mirror changes; paths are relative to its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A directory is made.
+    MakeDir(PathBuf),
+    /// A file is made or, in staging, made anew.
+    Create(PathBuf),
+    /// Bytes are added to a file that was made or opened for appending.
+    Write(PathBuf, Vec<u8>),
+    /// A file or directory gets another name, which was free.
+    Publish(PathBuf, PathBuf),
+    /// A file takes the name of another, which is gone then.
+    Replace(PathBuf, PathBuf),
+    /// A tree of staging is removed.
+    Remove(PathBuf),
+    /// The bytes of one file are on the disk.
+    SyncFile(PathBuf),
+    /// Everything before is on the disk.
+    SyncAll,
+}
+
+/// Sees each step before it is done; for tests.
+pub trait Witness: Send + Sync {
+    /// Refuses the step by an error, which then stops the import as a failed system call would.
+    fn before(&self, step: &Step) -> io::Result<()>;
+}
+
+/// Whether a name was free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It was, and is taken now.
+    New,
+    /// Something is there; nothing was changed.
+    Exists,
+}
+
+/// The one way to change a mirror.
+pub struct Durable<'a> {
+    root: PathBuf,
+    witness: Option<&'a dyn Witness>,
+}
+
+impl<'a> Durable<'a> {
+    /// For the mirror at `root`, a directory that is there.
+    pub fn new(root: &Path, witness: Option<&'a dyn Witness>) -> Self {
+        Self { root: root.to_owned(), witness }
+    }
+
+    /// Where a path of the mirror lies.
+    pub fn full(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// Makes a directory and those above it.
+    pub fn make_dir(&self, path: &Path) -> Result<()> {
+        let full = self.full(path);
+        if full.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.make_dir(parent)?;
+        }
+        let made = self.see(Step::MakeDir(path.to_owned())).and_then(|()| fs::create_dir(&full));
+        match made.and_then(|()| set_mode(&full, if is_public(path) { 0o755 } else { 0o700 })) {
+            // Another thread of this import was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => Ok(()),
+            other => other.map_err(|error| Error::io(&full, "the directory could not be made", &error)),
+        }
+    }
+
+    /// Makes a file of staging, its directory too; one that is there is made anew.
+    pub fn create(&self, path: &Path) -> Result<Writer<'_>> {
+        if let Some(parent) = path.parent() {
+            self.make_dir(parent)?;
+        }
+        let full = self.full(path);
+        let create = || {
+            self.see(Step::Create(path.to_owned()))?;
+            // Never through a name that is there: a half-written file of a run that was killed, or worse a link.
+            match fs::remove_file(&full) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            File::create_new(&full)
+        };
+        let file = create().map_err(|error| Error::io(&full, "could not be made", &error))?;
+        Ok(Writer { durable: self, path: path.to_owned(), file })
+    }
+
+    /// Gives a file or directory a name that is free.
+    pub fn publish(&self, from: &Path, to: &Path) -> Result<Published> {
+        if let Some(parent) = to.parent() {
+            self.make_dir(parent)?;
+        }
+        let (full_from, full_to) = (self.full(from), self.full(to));
+        let renamed = self
+            .see(Step::Publish(from.to_owned(), to.to_owned()))
+            .and_then(|()| crate::rename::rename_new(&full_from, &full_to));
+        match renamed {
+            Ok(()) => Ok(Published::New),
+            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
+                Ok(Published::Exists)
+            }
+            Err(error) => Err(Error::io(&full_to, "could not be published", &error)),
+        }
+    }
+
+    /// Puts a whole file in the place of another; `aside` is a free name on the same file system.
+    pub fn replace(&self, path: &Path, bytes: &[u8], aside: &Path) -> Result<()> {
+        let mut writer = self.create(aside)?;
+        writer.write_all(bytes)?;
+        // Before the name changes: a name must never lead to bytes that are not on the disk.
+        writer.finish_synced()?;
+        self.put(aside, path)
+    }
+
+    /// Puts a file of staging, whose bytes a [`Durable::sync`] has brought to the disk, in the place of another.
+    pub fn put(&self, from: &Path, path: &Path) -> Result<()> {
+        if let Some(parent) = path.parent() {
+            self.make_dir(parent)?;
+        }
+        let (full_from, full_to) = (self.full(from), self.full(path));
+        self.see(Step::Replace(from.to_owned(), path.to_owned()))
+            .and_then(|()| fs::rename(&full_from, &full_to))
+            .map_err(|error| Error::io(&full_to, "could not be replaced", &error))
+    }
+
+    /// Adds a line to a file.
+    pub fn append(&self, path: &Path, line: &str) -> Result<()> {
+        let full = self.full(path);
+        let append = || {
+            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&full)?;
+            set_mode(&full, if is_public(path) { 0o644 } else { 0o600 })?;
+            let mut bytes = Vec::new();
+            if file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                let mut last = [0];
+                file.read_exact(&mut last)?;
+                if last != *b"\n" {
+                    bytes.push(b'\n');
+                }
+            }
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            self.see(Step::Write(path.to_owned(), bytes.clone()))?;
+            file.write_all(&bytes)?;
+            self.see(Step::SyncFile(path.to_owned()))?;
+            file.sync_all()
+        };
+        append().map_err(|error| Error::io(&full, "a line could not be added", &error))
+    }
+
+    /// Removes a tree of staging; one that is not there is fine.
+    pub fn remove_staging(&self, path: &Path) -> Result<()> {
+        debug_assert!(path.starts_with("staging"), "only staging is ever removed");
+        let full = self.full(path);
+        if !full.exists() {
+            return Ok(());
+        }
+        self.see(Step::Remove(path.to_owned()))
+            .and_then(|()| fs::remove_dir_all(&full))
+            .map_err(|error| Error::io(&full, "could not be removed", &error))
+    }
+
+    /// Returns when everything done before is on the disk.
+    pub fn sync(&self) -> Result<()> {
+        self.see(Step::SyncAll)
+            .and_then(|()| crate::rename::sync_tree(&self.root))
+            .map_err(|error| Error::io(&self.root, "could not be written to the disk", &error))
+    }
+
+    fn see(&self, step: Step) -> io::Result<()> {
+        self.witness.map_or(Ok(()), |witness| witness.before(&step))
+    }
+}
+
+/// A file of staging on its way to be whole.
+pub struct Writer<'a> {
+    durable: &'a Durable<'a>,
+    path: PathBuf,
+    file: File,
+}
+
+impl Writer<'_> {
+    /// Adds bytes.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let seen = match self.durable.witness {
+            // Only a witness needs the copy.
+            Some(witness) => witness.before(&Step::Write(self.path.clone(), bytes.to_vec())),
+            None => Ok(()),
+        };
+        seen.and_then(|()| self.file.write_all(bytes)).map_err(|error| self.failed(&error))
+    }
+
+    /// Ends the file, readable for all and writable for nobody; [`Durable::sync`] brings it to the disk.
+    pub fn finish(self) -> Result<File> {
+        set_read_only(&self.file).map_err(|error| self.failed(&error))?;
+        Ok(self.file)
+    }
+
+    /// Ends the file and brings it to the disk at once.
+    pub fn finish_synced(self) -> Result<()> {
+        let sync = || {
+            set_read_only(&self.file)?;
+            self.durable.see(Step::SyncFile(self.path.clone()))?;
+            self.file.sync_all()
+        };
+        sync().map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Error {
+        Error::io(&self.durable.full(&self.path), "could not be written", error)
+    }
+}
+
+/// What is served and what says what is served can be read by all, the rest by the importing user alone. The user's
+/// umask does not count.
+fn is_public(path: &Path) -> bool {
+    path.starts_with("download") || path.starts_with("ledger")
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_read_only(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o444))
+}
+
+#[cfg(not(unix))]
+fn set_read_only(_: &File) -> io::Result<()> {
+    // A read-only file could not be renamed over there; who may write is for the directory's own rights.
+    Ok(())
+}

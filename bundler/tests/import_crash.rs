@@ -1,0 +1,170 @@
+//! An import that stops anywhere: killed, refused by the system, or cut off by a loss of power.
+//!
+//! One import is recorded step by step. Then every prefix of its steps is played into a fresh tree under three models:
+//! everything of the prefix is there (a kill), nothing after the last sync is there, or after the last sync all names
+//! are there but no bytes. In each of them the mirror must not lie, and the same import must finish the work and give
+//! the tree that an undisturbed one gives.
+
+// The lint knows test functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+
+use crash::{Model, Recorder, Stopper, Tree, check, temporary};
+use modferry::carrier::Directory;
+use modferry::context::{Context, Environment, Interrupt, Silent};
+use modferry::durable::Witness;
+use modferry::error::Result;
+use modferry::import::{Options, Summary, import};
+use modferry::mirror::WhenLocked;
+use modferry_harness::module::Module;
+use modferry_harness::synthetic_bundle;
+use std::path::{Path, PathBuf};
+
+/// Two bundles: the second brings a new version of a module of the first, and a module of its own.
+struct Bundles {
+    directory: tempfile::TempDir,
+}
+
+impl Bundles {
+    fn make() -> Self {
+        let directory = temporary();
+        let module = |text: &str| {
+            let go_mod = format!("module {}\n\ngo 1.21\n", text.split('@').next().unwrap());
+            Module::new(text).unwrap().file("go.mod", go_mod).file("p.go", "package p\n")
+        };
+        let (old, new) = (module("example.com/Common@v1.0.0"), module("example.com/Common@v1.1.0"));
+        synthetic_bundle::write(&directory.path().join("first"), &[old.clone(), module("example.com/a@v1.0.0")])
+            .unwrap();
+        synthetic_bundle::write(&directory.path().join("second"), &[old, new, module("example.com/b@v0.1.0")]).unwrap();
+        Self { directory }
+    }
+
+    fn first(&self) -> PathBuf {
+        self.directory.path().join("first")
+    }
+
+    fn second(&self) -> PathBuf {
+        self.directory.path().join("second")
+    }
+}
+
+fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) -> Result<Summary> {
+    let context = Context {
+        environment: Environment::default(),
+        now: "2024-01-02T03:04:05Z".parse().unwrap(),
+        // One thread: the steps come in the same order each time.
+        jobs: 1,
+        progress: &Silent,
+        interrupt: Interrupt::default(),
+    };
+    let options = Options {
+        mirror: mirror.to_owned(),
+        unsigned: true,
+        no_record: vec!["*".to_owned()],
+        when_locked: WhenLocked::Fail,
+        dry_run: false,
+        by: "test".to_owned(),
+        witness,
+    };
+    import(&Directory::open(bundle).unwrap(), &options, &context)
+}
+
+/// The tree before the recorded import, its steps, and the tree after it.
+struct Recording {
+    before: Tree,
+    steps: Vec<modferry::durable::Step>,
+    after: Tree,
+}
+
+fn record(bundles: &Bundles, is_first: bool) -> Recording {
+    let directory = temporary();
+    let mirror = directory.path().join("mirror");
+    if !is_first {
+        take(&bundles.first(), &mirror, None).unwrap();
+    }
+    let before = if mirror.exists() { Tree::read(&mirror) } else { Tree::default() };
+    let recorder = Recorder::default();
+    let bundle = if is_first { bundles.first() } else { bundles.second() };
+    take(&bundle, &mirror, Some(&recorder)).unwrap();
+    Recording { before, steps: recorder.steps(), after: Tree::read(&mirror) }
+}
+
+fn every_prefix(is_first: bool, model: Model) {
+    let bundles = Bundles::make();
+    let recording = record(&bundles, is_first);
+    let bundle = if is_first { bundles.first() } else { bundles.second() };
+    assert!(recording.steps.len() > 40, "only {} steps were seen", recording.steps.len());
+    for len in 0..=recording.steps.len() {
+        let directory = temporary();
+        let mirror = directory.path().join("mirror");
+        let cut = recording.before.after(&recording.steps[..len], model);
+        cut.write(&mirror);
+        let place = || format!("{model:?} after {len} steps, the last {:?}", recording.steps[..len].last());
+        check(&mirror, &recording.after).unwrap_or_else(|lie| panic!("{}: {lie}", place()));
+        take(&bundle, &mirror, None).unwrap_or_else(|error| panic!("{}: the second try fails: {error:?}", place()));
+        let finished = Tree::read(&mirror);
+        assert_eq!(finished.differences(&recording.after), Vec::<String>::new(), "{}", place());
+    }
+}
+
+#[test]
+fn a_first_import_killed_after_any_step_is_finished_by_the_next() {
+    every_prefix(true, Model::Killed);
+}
+
+#[test]
+fn a_first_import_without_power_after_any_step_is_finished_by_the_next() {
+    every_prefix(true, Model::NothingUnsynced);
+    every_prefix(true, Model::NamesWithoutBytes);
+}
+
+#[test]
+fn an_import_into_a_mirror_killed_after_any_step_is_finished_by_the_next() {
+    every_prefix(false, Model::Killed);
+}
+
+#[test]
+fn an_import_into_a_mirror_without_power_after_any_step_is_finished_by_the_next() {
+    every_prefix(false, Model::NothingUnsynced);
+    every_prefix(false, Model::NamesWithoutBytes);
+}
+
+/// As if the system call itself had failed: no space, no rights, a broken disk.
+#[test]
+fn an_import_that_the_system_refuses_at_any_step_leaves_no_lie_and_can_be_tried_again() {
+    let bundles = Bundles::make();
+    let recording = record(&bundles, false);
+    for step in 0..recording.steps.len() {
+        let directory = temporary();
+        let mirror = directory.path().join("mirror");
+        recording.before.write(&mirror);
+        let stopper = Stopper::at(step);
+        assert!(
+            take(&bundles.second(), &mirror, Some(&stopper)).is_err(),
+            "step {step} was refused and nobody noticed"
+        );
+        check(&mirror, &recording.after).unwrap_or_else(|lie| panic!("refused at {:?}: {lie}", recording.steps[step]));
+        take(&bundles.second(), &mirror, None)
+            .unwrap_or_else(|error| panic!("after {:?}: {error:?}", recording.steps[step]));
+        assert_eq!(
+            Tree::read(&mirror).differences(&recording.after),
+            Vec::<String>::new(),
+            "after {:?}",
+            recording.steps[step]
+        );
+    }
+}
+
+/// The check above must be able to fail.
+#[test]
+fn a_mirror_that_lists_what_it_does_not_have_is_found_out() {
+    let bundles = Bundles::make();
+    let recording = record(&bundles, true);
+    for lost in ["download/example.com/!common/@v/v1.0.0.zip", "download/example.com/a/@v/v1.0.0.mod", "bundles/"] {
+        let directory = temporary();
+        let mirror = directory.path().join("mirror");
+        recording.after.without(lost).write(&mirror);
+        assert!(check(&mirror, &recording.after).is_err(), "{lost}");
+    }
+}

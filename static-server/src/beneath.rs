@@ -1,0 +1,177 @@
+//! Opens files beneath a directory: no link is followed on the way, and nothing but a regular file is opened.
+//!
+//! On Linux the kernel holds to it (`openat2`). Where that call is missing or forbidden, and on other Unix systems, the
+//! path is walked one directory at a time, each opened without following a link; as strict, and slower. On other
+//! systems each name on the way is looked at before the file is opened, so who may write to the directory while it is
+//! served could still swap one for a link.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// A directory that stays the same one when its name is given to another.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    #[cfg(unix)]
+    handle: File,
+    #[cfg(not(unix))]
+    path: std::path::PathBuf,
+}
+
+impl Directory {
+    /// Opens the directory; links that lead to it are followed, since the user named it.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if !fs::metadata(path)?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        #[cfg(unix)]
+        return Ok(Self { handle: File::open(path)? });
+        #[cfg(not(unix))]
+        return Ok(Self { path: path.canonicalize()? });
+    }
+
+    /// Opens the regular file at this path, elements separated by `/`, with its size in bytes. `None` where there is
+    /// none: no such name, a link, a directory, a pipe.
+    pub(crate) fn file(&self, below: &str) -> io::Result<Option<(File, u64)>> {
+        let file = match self.open_file(below) {
+            Ok(file) => file,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let meta = file.metadata()?;
+        Ok(meta.is_file().then_some((file, meta.len())))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_file(&self, below: &str) -> io::Result<File> {
+        use rustix::fs::{Mode, ResolveFlags, openat2};
+        use rustix::io::Errno;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&self.handle, below, file_flags(), Mode::empty(), resolve) {
+            Ok(file) => Ok(file.into()),
+            // Kernels before 5.6, and some sandboxes, do not have the call.
+            Err(Errno::NOSYS | Errno::PERM) => self.walk(below),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(all(unix, not(target_os = "linux")))]
+    fn open_file(&self, below: &str) -> io::Result<File> {
+        self.walk(below)
+    }
+
+    #[cfg(unix)]
+    fn walk(&self, below: &str) -> io::Result<File> {
+        use rustix::fs::{Mode, OFlags, openat};
+        let mut directory: Option<File> = None;
+        let (directories, name) = below.rsplit_once('/').unwrap_or(("", below));
+        for element in directories.split('/').filter(|element| !element.is_empty()) {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
+            let parent = directory.as_ref().unwrap_or(&self.handle);
+            directory = Some(openat(parent, element, flags, Mode::empty())?.into());
+        }
+        Ok(openat(directory.as_ref().unwrap_or(&self.handle), name, file_flags(), Mode::empty())?.into())
+    }
+
+    #[cfg(not(unix))]
+    fn open_file(&self, below: &str) -> io::Result<File> {
+        let mut path = self.path.clone();
+        for element in below.split('/') {
+            path.push(element);
+            if fs::symlink_metadata(&path)?.file_type().is_symlink() {
+                return Err(io::Error::from(io::ErrorKind::NotFound));
+            }
+        }
+        if fs::symlink_metadata(&path)?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        File::open(&path)
+    }
+}
+
+/// A pipe that took the place of a file does not hang us, and a terminal does not become ours.
+#[cfg(unix)]
+fn file_flags() -> rustix::fs::OFlags {
+    use rustix::fs::OFlags;
+    OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY
+}
+
+/// Whether an error of `open` means that no regular file stands there, rather than that it cannot be read.
+#[cfg(unix)]
+fn is_absence(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        // LOOP and XDEV are links that were not followed; NXIO is a socket.
+        Some(
+            Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG | Errno::NXIO
+        )
+    )
+}
+
+#[cfg(not(unix))]
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidFilename)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn opens_regular_files_and_nothing_else_both_ways() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/file"), "text").unwrap();
+        fs::write(temp.path().join("outside"), "secret").unwrap();
+        symlink("file", root.join("a/b/link")).unwrap();
+        symlink("b", root.join("a/linked")).unwrap();
+        symlink(temp.path().join("outside"), root.join("a/out")).unwrap();
+        symlink("../..", root.join("a/up")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(root.join("a/pipe")).status().unwrap();
+        assert!(made.success());
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("a/socket")).unwrap();
+
+        let directory = Directory::open(&root).unwrap();
+        let (_, size) = directory.file("a/b/file").unwrap().unwrap();
+        assert_eq!(size, 4);
+        assert_eq!(directory.walk("a/b/file").unwrap().metadata().unwrap().len(), 4);
+        let long = "x".repeat(300);
+        for path in [
+            "a",
+            "a/b",
+            "a/none",
+            "none/file",
+            "a/b/file/x",
+            "a/b/link",
+            "a/linked/file",
+            "a/out",
+            "a/up/outside",
+            "a/socket",
+            "../outside",
+            &long,
+        ] {
+            assert!(directory.file(path).unwrap().is_none(), "{path}");
+        }
+        assert!(directory.file("a/pipe").unwrap().is_none());
+        for path in ["a/none", "a/b/link", "a/linked/file", "a/out", "a/up/outside", "a/socket", &long] {
+            assert!(is_absence(&directory.walk(path).unwrap_err()), "{path}");
+        }
+        assert!(Directory::open(&root.join("a/b/file")).is_err());
+    }
+
+    #[test]
+    fn stays_with_the_directory_that_was_opened() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("file"), "old").unwrap();
+        let directory = Directory::open(&root).unwrap();
+        fs::rename(&root, temp.path().join("moved")).unwrap();
+        fs::create_dir(&root).unwrap();
+        assert!(directory.file("file").unwrap().is_some());
+    }
+}

@@ -1,0 +1,54 @@
+//! ETags: the sha256 of a file's bytes in quotes, so two servers of the same tree give the same one.
+
+use modferry_format::FileSha256;
+use std::fmt;
+
+/// The strong ETag of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntityTag(pub FileSha256);
+
+impl EntityTag {
+    /// Whether an `If-None-Match` header names this tag, or any (RFC 9110, section 13.1.2). A weak form of it counts:
+    /// a cache on the way that packs the bytes makes one.
+    pub(crate) fn is_among(self, header: &str) -> bool {
+        let tag = self.to_string();
+        header.trim() == "*"
+            || header.split(',').any(|other| {
+                let other = other.trim();
+                other.strip_prefix("W/").unwrap_or(other) == tag
+            })
+    }
+
+    /// Whether an `If-Range` header is this tag; a date or a weak tag never is, since bytes are joined by it.
+    pub(crate) fn is(self, header: &str) -> bool {
+        header.trim() == self.to_string()
+    }
+}
+
+impl fmt::Display for EntityTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_and_only_as_itself_in_if_range() {
+        let tag = EntityTag(FileSha256::of(b"x"));
+        let text = tag.to_string();
+        for header in [text.clone(), "*".into(), format!("\"a\", {text}"), format!("W/{text}"), format!("{text},\"b\"")]
+        {
+            assert!(tag.is_among(&header), "{header}");
+        }
+        for header in ["", "\"*\"", "\"a\"", "a,b", text.trim_matches('"')] {
+            assert!(!tag.is_among(header), "{header}");
+        }
+        assert!(tag.is(&text));
+        for header in [&format!("W/{text}"), "*", "Wed, 21 Oct 2026 07:28:00 GMT", ""] {
+            assert!(!tag.is(header), "{header}");
+        }
+    }
+}

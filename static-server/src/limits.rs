@@ -1,0 +1,72 @@
+//! Every number that bounds what a client, a file or the system can make this server do.
+//!
+//! The numbers of time and connections stand between the defaults of nginx, Caddy and hyper; where they differ from
+//! all three the comment says why.
+
+use std::time::Duration;
+
+/// Longest request target below the prefix, in bytes. The longest path of a bundle (1024 bytes) needs this much when
+/// each of its `!` comes as `%21`, as `go` sends it.
+pub const MAX_TARGET_BYTES: usize = 2 * 1024;
+/// Largest request head, in bytes; more is answered with 431. Caddy takes 16 kB, nginx up to 4 lines of 8 kB.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Most header lines of a request; more is answered with 431. `go` sends 4, a browser about 20.
+pub const MAX_HEADERS: usize = 64;
+
+/// Time for a whole request head, from its first byte, or from the connection's start until there is one. nginx gives
+/// 60 seconds; a head is one packet, and a slow one is an attack.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a connection may wait for its next request. nginx gives 75 seconds, `go` itself gives up after 90.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that a client may take no byte of its answer. The same as nginx and Caddy; there is no limit for the whole, so
+/// that 500 MB go over a slow line too.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that running answers get after the signal to stop, unless the user says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// Most connections at once; at the cap the others wait in the system's queue. [`run`](crate::run) lowers it
+/// to what the files that the process may open suffice for, since each needs a socket and a file.
+pub const MAX_CONNECTIONS: usize = 4096;
+/// Files that are open beside those of connections: the standard streams, listeners, and what a runtime needs.
+pub const FILES_APART: usize = 32;
+/// Most threads; beyond it the network is what is slow.
+pub const MAX_THREADS: usize = 16;
+/// Most threads that wait for a disk, for each thread that serves.
+pub const MAX_DISK_THREADS: usize = 16;
+/// Pause when the system has no descriptors or memory for a connection: `accept` would fail again at once, and a loop
+/// without a pause keeps a processor busy. nginx pauses 500 ms, Go 5 ms to 1 s.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// That the system has run out of something is told at most this often.
+pub const SHORTAGE_REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Largest file that is read in one piece and sent with its head, in bytes.
+pub const MAX_SMALL_BYTES: u64 = 64 * 1024;
+/// Largest immutable file whose ETag is computed from what was read, in bytes: up to here that costs less than finding
+/// its line in a manifest, and the value is the same.
+pub const MAX_HASHED_BYTES: u64 = 16 * 1024;
+/// Largest file of those that change that is read whole, in bytes, so that its head and its bytes belong together:
+/// 40,000 versions of one module.
+pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;
+/// What is read of a large file at once, in bytes; with [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
+pub const WINDOW_BYTES: u64 = 128 * 1024;
+/// Largest `list` that is read to say in a 404 which version is the newest, in bytes.
+pub const MAX_LIST_BYTES_FOR_HINT: u64 = 64 * 1024;
+/// Most of somebody else's words that stand in a 404, in characters. `go` shows 8 lines or 648 bytes.
+pub const MAX_QUOTED_CHARS: usize = 200;
+
+/// How many connections there may be: as many as wanted, and no more than the files that this process may open
+/// suffice for. That limit is raised first as far as the system lets us.
+#[cfg(unix)]
+pub(crate) fn connections(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A failure leaves the limit as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    files.map_or(wanted, |files| wanted.min(files.saturating_sub(FILES_APART) / 2)).max(1)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn connections(wanted: usize) -> usize {
+    wanted
+}

@@ -1,0 +1,201 @@
+use super::*;
+use crate::absence::{Kind, Newest};
+use modferry_format::FileSha256;
+
+const ZIP: &str = "/ex.org/a/@v/v1.0.0.zip";
+
+fn get(target: &str) -> Request<'_> {
+    Request { method: Method::Get, target, has_body: false, if_none_match: None, range: None, if_range: None }
+}
+
+fn tag() -> EntityTag {
+    EntityTag(FileSha256::of(b"0123456789"))
+}
+
+/// The answer where each file that is asked for has ten bytes.
+fn plan(request: &Request<'_>) -> Response {
+    let here = Resource::Here { size: 10, tag: Some(tag()) };
+    route(request, &Prefix::default()).map_or_else(|refusal| refusal, |path| answer(request, &path, &here))
+}
+
+fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_ref())
+}
+
+fn status(request: &Request<'_>) -> u16 {
+    plan(request).status.code()
+}
+
+#[test]
+fn a_file_is_answered_with_all_that_a_cache_needs() {
+    let response = plan(&get(ZIP));
+    let tag = tag().to_string();
+    assert_eq!(response.status, Status::Ok);
+    assert_eq!(response.body, Body::Content(0..10));
+    for (name, value) in [
+        ("content-type", "application/zip"),
+        ("content-length", "10"),
+        ("etag", &tag),
+        ("cache-control", "public, max-age=86400, immutable"),
+        ("accept-ranges", "bytes"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(field(&response, name), Some(value), "{name}");
+    }
+    assert!(!response.closes);
+}
+
+#[test]
+fn what_changes_is_asked_for_again_and_a_tile_never() {
+    for (target, cache_control, media_type) in [
+        ("/ex.org/a/@v/list", "no-cache", "text/plain; charset=utf-8"),
+        ("/ex.org/a/@latest", "no-cache", "application/json"),
+        ("/ex.org/a/@v/main.info", "no-cache", "application/json"),
+        ("/ex.org/a/@v/v1.0.0.info", "public, max-age=86400, immutable", "application/json"),
+        ("/ex.org/a/@v/v1.0.0.mod", "public, max-age=86400, immutable", "text/plain; charset=utf-8"),
+        ("/sumdb/sum.golang.org/latest", "no-cache", "text/plain; charset=utf-8"),
+        (
+            "/sumdb/sum.golang.org/lookup/ex.org/a@v1.0.0",
+            "public, max-age=86400, immutable",
+            "text/plain; charset=utf-8",
+        ),
+        ("/sumdb/sum.golang.org/tile/8/0/001", "public, max-age=31536000, immutable", "application/octet-stream"),
+    ] {
+        let response = plan(&get(target));
+        assert_eq!(field(&response, "cache-control"), Some(cache_control), "{target}");
+        assert_eq!(field(&response, "content-type"), Some(media_type), "{target}");
+    }
+}
+
+#[test]
+fn refusals_have_their_status_and_say_why_in_plain_text() {
+    let long = format!("/ex.org/{}/@v/list", "a".repeat(3000));
+    for (request, code, closes) in [
+        (get("/"), 404, false),
+        (get("/ex.org/a/@v/"), 404, false),
+        (get("/../BUNDLE"), 404, false),
+        (get("/ex.org/%2"), 400, false),
+        (get(&long), 414, false),
+        (Request { method: Method::Other, ..get(ZIP) }, 405, false),
+        (Request { method: Method::Other, has_body: true, ..get(ZIP) }, 405, true),
+        (Request { has_body: true, ..get(ZIP) }, 400, true),
+    ] {
+        let response = plan(&request);
+        assert_eq!((response.status.code(), response.closes), (code, closes), "{request:?}");
+        let Body::Text(text) = &response.body else { panic!("{request:?}: no text") };
+        assert_eq!(field(&response, "content-length"), Some(text.len().to_string().as_str()));
+        assert_eq!(field(&response, "content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(field(&response, "cache-control"), Some("no-cache"));
+        assert_eq!(field(&response, "allow"), (code == 405).then_some("GET, HEAD"));
+    }
+}
+
+#[test]
+fn the_longest_path_with_every_escape_is_not_too_long() {
+    let database = format!("{}.example", "a".repeat(60));
+    let module = format!("ex.org/{}/{}/!a", "!a".repeat(127), "!a".repeat(127));
+    let target = format!("/sumdb/{database}/lookup/{module}@v1.0.0-{}", "!a".repeat(110));
+    assert_eq!(status(&get(&target)), 200);
+    let escaped = target.replace('!', "%21");
+    assert!((1500..MAX_TARGET_BYTES).contains(&escaped.len()), "{}", escaped.len());
+    assert_eq!(status(&get(&escaped)), 200);
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let long = format!("/{}", "a".repeat(3000));
+    for target in [ZIP, "/", "/ex.org/%2", &long, "/ex.org/a/@v/list"] {
+        for if_none_match in [None, Some("*")] {
+            let get = Request { if_none_match, ..get(target) };
+            let (body, head) = (plan(&get), plan(&Request { method: Method::Head, ..get }));
+            assert_eq!(head, Response { body: Body::Empty, ..body });
+        }
+    }
+    // And a range means nothing to it.
+    assert_eq!(status(&Request { method: Method::Head, range: Some("bytes=0-1"), ..get(ZIP) }), 200);
+}
+
+#[test]
+fn a_client_that_has_the_file_does_not_get_it_again() {
+    let own = tag().to_string();
+    let response = plan(&Request { if_none_match: Some(&own), range: Some("bytes=0-1"), ..get(ZIP) });
+    assert_eq!((response.status, &response.body), (Status::NotModified, &Body::Empty));
+    assert_eq!(field(&response, "etag"), Some(own.as_str()));
+    assert_eq!(field(&response, "cache-control"), Some("public, max-age=86400, immutable"));
+    assert_eq!((field(&response, "content-length"), field(&response, "content-type")), (None, None));
+    assert_eq!(status(&Request { if_none_match: Some("\"other\""), ..get(ZIP) }), 200);
+}
+
+#[test]
+fn ranges_are_parts_of_the_file_that_was_meant() {
+    let own = tag().to_string();
+    let ranged = |range, if_range| plan(&Request { range: Some(range), if_range, ..get(ZIP) });
+    let part = ranged("bytes=2-4", None);
+    assert_eq!((part.status, &part.body), (Status::PartialContent, &Body::Content(2..5)));
+    assert_eq!(field(&part, "content-range"), Some("bytes 2-4/10"));
+    assert_eq!(field(&part, "content-length"), Some("3"));
+    assert_eq!(field(&part, "etag"), Some(own.as_str()));
+    assert_eq!(ranged("bytes=2-4", Some(&own)).status, Status::PartialContent);
+    let weak = format!("W/{own}");
+    for if_range in ["\"other\"", "Wed, 21 Oct 2026 07:28:00 GMT", &weak] {
+        assert_eq!(ranged("bytes=2-4", Some(if_range)).body, Body::Content(0..10), "{if_range}");
+    }
+    let none = ranged("bytes=10-", None);
+    assert_eq!((none.status.code(), field(&none, "content-range")), (416, Some("bytes */10")));
+    assert_eq!(ranged("bytes=0-1,4-5", None).status, Status::Ok);
+    assert_eq!(status(&Request { if_range: Some(&own), ..get(ZIP) }), 200);
+}
+
+#[test]
+fn a_file_without_a_known_hash_has_no_tag_and_meets_no_condition() {
+    let request = Request { if_none_match: Some("*"), range: Some("bytes=0-1"), if_range: Some("\"x\""), ..get(ZIP) };
+    let path = route(&request, &Prefix::default()).unwrap();
+    let response = answer(&request, &path, &Resource::Here { size: 10, tag: None });
+    assert_eq!((response.status, field(&response, "etag")), (Status::Ok, None));
+}
+
+#[test]
+fn an_empty_file_is_a_file() {
+    let request = get(ZIP);
+    let path = route(&request, &Prefix::default()).unwrap();
+    let here = Resource::Here { size: 0, tag: Some(tag()) };
+    let response = answer(&request, &path, &here);
+    assert_eq!((response.status, field(&response, "content-length")), (Status::Ok, Some("0")));
+    let ranged = Request { range: Some("bytes=0-"), ..request };
+    assert_eq!(answer(&ranged, &path, &here).status.code(), 416);
+}
+
+#[test]
+fn what_is_not_there_is_told_apart() {
+    let request = get(ZIP);
+    let path = route(&request, &Prefix::default()).unwrap();
+    let absence = Absence { kind: Kind::Mirror, newest: Newest::None, not_carried: None };
+    for (resource, code, text) in [
+        (Resource::Absent(absence), 404, "not in this mirror: ex.org/a@v1.0.0 (.zip)"),
+        (Resource::Withdrawn { reason: "CVE\r\nx: y".into() }, 410, "withdrawn: CVE  x: y"),
+        (Resource::Unreadable, 500, "the file cannot be read"),
+        (Resource::Busy, 503, "too many files are open"),
+    ] {
+        let response = answer(&request, &path, &resource);
+        assert_eq!(response.status.code(), code);
+        assert!(matches!(&response.body, Body::Text(body) if body.starts_with(text)), "{response:?}");
+        assert!(!response.closes);
+    }
+}
+
+#[test]
+fn header_fields_are_safe_and_stand_once() {
+    for request in [
+        get(ZIP),
+        get("/"),
+        Request { method: Method::Other, ..get("/") },
+        Request { range: Some("bytes=99-"), ..get(ZIP) },
+    ] {
+        let response = plan(&request);
+        for (name, value) in &response.fields {
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
+            assert!(value.bytes().all(|b| (b' '..0x7f).contains(&b)), "{name}: {value}");
+            assert_eq!(response.fields.iter().filter(|(other, _)| other == name).count(), 1, "{name}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What is served: a bundle or a mirror, and what there is in it at a path.
+//!
+//! Nothing is read in advance and nothing is kept but the header of a bundle: each request looks at the files as they
+//! are, so what an import has published is there with the next request. A path of the module download API is the only
+//! name that is ever opened for a client, and all of those lie in `download/`.
+
+use crate::absence::{Absence, Kind, Newest};
+use crate::beneath::Directory;
+use crate::entity_tag::EntityTag;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_bytes::read_whole;
+use crate::limits::{MAX_CHANGING_BYTES, MAX_HASHED_BYTES, MAX_LIST_BYTES_FOR_HINT, MAX_SMALL_BYTES};
+use crate::plan::Resource;
+use crate::sorted_lines;
+use bytes::Bytes;
+use modferry_format::header::{Header, HeaderError};
+use modferry_format::ledger::{self, Ledger};
+use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES};
+use modferry_format::{BundleId, BundlePath, FileSha256, ModulePath, versions};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A bundle or a mirror, open for serving.
+#[derive(Debug)]
+pub struct Site {
+    path: PathBuf,
+    root: Directory,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bundle {
+        id: BundleId,
+        /// `SHA256SUMS` and its size in bytes.
+        sums: (File, u64),
+        /// Why files of the closure were left out, by path.
+        not_carried: BTreeMap<String, String>,
+    },
+    Mirror,
+}
+
+/// What was found at a path.
+#[derive(Debug)]
+pub struct Found {
+    /// What the planner needs to know of it.
+    pub resource: Resource,
+    /// Where its bytes are.
+    pub bytes: FileBytes,
+}
+
+/// The bytes of a file that was found.
+#[derive(Debug)]
+pub enum FileBytes {
+    /// There is no file.
+    None,
+    /// All of them, read from one descriptor.
+    Read(Bytes),
+    /// In this file.
+    File(File),
+}
+
+impl Site {
+    /// Opens the bundle or mirror in this directory.
+    pub fn open(path: &Path) -> Result<Self> {
+        let root = Directory::open(path).map_err(|error| {
+            let opened = Error::io(path, "cannot be served", &error);
+            match error.kind() {
+                io::ErrorKind::NotADirectory => opened.hint("unpack a tar first: mkdir DIR && tar -xf FILE -C DIR"),
+                _ => opened,
+            }
+        })?;
+        let content = match read_head(&root, path, BUNDLE, MAX_BUNDLE_BYTES)? {
+            Some(bundle) => Content::bundle(&root, path, &bundle)?,
+            None if ["ledger", "bundles"].iter().any(|name| path.join(name).is_dir()) => Content::Mirror,
+            None => return Err(neither(path)),
+        };
+        // A mirror into which nothing was imported has none yet.
+        let download = path.join("download");
+        if download.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
+            let message = format!("{}: is no directory, and no link is followed", download.display());
+            return Err(
+                Error::new(ErrorKind::Usage, message).hint("serve the place that it leads to, or mount it here")
+            );
+        }
+        Ok(Self { path: path.to_owned(), root, content })
+    }
+
+    /// Which of the two it is.
+    pub fn kind(&self) -> Kind {
+        match self.content {
+            Content::Bundle { .. } => Kind::Bundle,
+            Content::Mirror => Kind::Mirror,
+        }
+    }
+
+    /// Looks for a file. An error is one of the system: the file may be there and cannot be read.
+    pub fn look(&self, path: &BundlePath) -> io::Result<Found> {
+        let text = path.to_string();
+        // The router lets nothing else through; this is the door itself.
+        if !path.is_served() {
+            return Ok(self.nothing(path, &text));
+        }
+        let Some((file, size)) = self.root.file(&text)? else {
+            return Ok(self.nothing(path, &text));
+        };
+        let whole = if path.is_immutable() { MAX_SMALL_BYTES } else { MAX_CHANGING_BYTES };
+        if size > whole {
+            let tag = self.recorded(path, &text, size)?;
+            return Ok(Found { resource: Resource::Here { size, tag }, bytes: FileBytes::File(file) });
+        }
+        let bytes = read_whole(&file, size)?;
+        let size = bytes.len() as u64;
+        let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, &text, size)? } else { None };
+        let tag = recorded.unwrap_or_else(|| EntityTag(FileSha256::of(&bytes)));
+        Ok(Found { resource: Resource::Here { size, tag: Some(tag) }, bytes: FileBytes::Read(bytes.into()) })
+    }
+
+    /// The tag of a file from the list that vouches for it; none where that list does not have it (yet).
+    fn recorded(&self, path: &BundlePath, text: &str, size: u64) -> io::Result<Option<EntityTag>> {
+        if !path.is_immutable() {
+            return Ok(None);
+        }
+        let sha256 = match &self.content {
+            Content::Bundle { sums: (file, sums_size), .. } => {
+                let line = sorted_lines::find(file, *sums_size, |line| {
+                    Some(BundlePath::order(line.split_once("  ")?.1, text))
+                })?;
+                line.and_then(|line| line.split_once("  ")?.0.parse().ok())
+            }
+            Content::Mirror => self.in_ledger(path)?.filter(|line| line.size == size).map(|line| line.sha256),
+        };
+        Ok(sha256.map(EntityTag))
+    }
+
+    fn in_ledger(&self, path: &BundlePath) -> io::Result<Option<ledger::Line>> {
+        let (Some(module), Some(name)) = (path.module(), Ledger::name_of(path)) else { return Ok(None) };
+        let Some((file, size)) = self.root.file(&Ledger::path(module))? else { return Ok(None) };
+        let line = sorted_lines::find(&file, size, |line| Some(line.rsplit_once(' ')?.1.cmp(&name)))?;
+        Ok(line.and_then(|line| line.parse().ok()))
+    }
+
+    fn nothing(&self, path: &BundlePath, text: &str) -> Found {
+        let newest = match path.module().or(lookup_module(path)) {
+            // What is asked for is the list: that it is missing is known.
+            Some(_) if matches!(path, BundlePath::List(_)) => Newest::None,
+            Some(module) => self.newest(module),
+            None => Newest::Unknown,
+        };
+        let not_carried = match &self.content {
+            Content::Bundle { not_carried, .. } => not_carried.get(text).cloned(),
+            Content::Mirror => None,
+        };
+        let absence = Absence { kind: self.kind(), newest, not_carried };
+        Found { resource: Resource::Absent(absence), bytes: FileBytes::None }
+    }
+
+    /// The newest version in the module's `list`; a failure only makes the answer less helpful.
+    fn newest(&self, module: &ModulePath) -> Newest {
+        let list = BundlePath::List(module.clone()).to_string();
+        let (file, size) = match self.root.file(&list) {
+            Ok(Some((file, size))) if size <= MAX_LIST_BYTES_FOR_HINT => (file, size),
+            Ok(None) => return Newest::None,
+            Ok(Some(_)) | Err(_) => return Newest::Unknown,
+        };
+        let Ok(Ok(text)) = read_whole(&file, size).map(String::from_utf8) else { return Newest::Unknown };
+        let listed: Vec<_> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        versions::latest(&listed).map_or(Newest::Untagged, |version| Newest::Version(version.clone()))
+    }
+}
+
+impl Content {
+    fn bundle(root: &Directory, path: &Path, bundle: &[u8]) -> Result<Self> {
+        let broken = |what: String| {
+            Error::new(ErrorKind::BundleInvalid, format!("{}: {what}", path.display()))
+                .hint(format!("modferry verify {} names everything that is wrong with it", path.display()))
+        };
+        let name = HeadFile::BundleJson.name();
+        let json = read_head(root, path, name, HeadFile::BundleJson.max_bytes())?
+            .ok_or_else(|| broken(format!("has no {name}")))?;
+        let header = Header::parse(&json).map_err(|error| match error {
+            HeaderError::Unsupported(what) => {
+                Error::new(ErrorKind::Unsupported, format!("{}: {name}: {what}", path.display()))
+            }
+            other => broken(other.to_string()),
+        })?;
+        let name = HeadFile::Sha256Sums.name();
+        let sums = root
+            .file(name)
+            .map_err(|error| Error::io(&path.join(name), "cannot be read", &error))?
+            .ok_or_else(|| broken(format!("has no {name}")))?;
+        if !path.join("download").exists() {
+            return Err(broken("has no download/".to_owned()));
+        }
+        let not_carried = header.not_carried.into_iter().map(|left| (left.path, left.reason)).collect();
+        Ok(Self::Bundle { id: BundleId::of(bundle), sums, not_carried })
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.content {
+            Content::Bundle { id, .. } => write!(f, "bundle {id} in {path}"),
+            Content::Mirror => write!(f, "mirror in {path}"),
+        }
+    }
+}
+
+/// The module of a record; for the file itself it counts to the database.
+fn lookup_module(path: &BundlePath) -> Option<&ModulePath> {
+    match path {
+        BundlePath::Lookup(_, version) => Some(version.path()),
+        _ => None,
+    }
+}
+
+fn read_head(root: &Directory, path: &Path, name: &str, max_bytes: u64) -> Result<Option<Vec<u8>>> {
+    let failed = |error: io::Error| Error::io(&path.join(name), "cannot be read", &error);
+    let Some((file, size)) = root.file(name).map_err(failed)? else { return Ok(None) };
+    if size > max_bytes {
+        let message = format!("{}: larger than {max_bytes} bytes", path.join(name).display());
+        return Err(Error::new(ErrorKind::BundleInvalid, message));
+    }
+    read_whole(&file, size).map(Some).map_err(failed)
+}
+
+/// What is said of a directory that cannot be served.
+fn neither(path: &Path) -> Error {
+    let message = format!(
+        "{}: is neither a bundle nor a mirror; there is no file BUNDLE and no directory ledger or bundles in it",
+        path.display()
+    );
+    let hint = if path.join("../BUNDLE").is_file() {
+        "name the bundle itself; its download directory is found from there"
+    } else {
+        "modferry bundle makes a bundle, modferry import a mirror"
+    };
+    Error::new(ErrorKind::Usage, message).hint(hint)
+}

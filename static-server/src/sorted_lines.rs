@@ -1,0 +1,96 @@
+//! Finds one line in a large sorted file with a few reads and no memory of it.
+//!
+//! `SHA256SUMS` of a bundle and `@sums` of a module are sorted, so nothing needs to be read when the server starts, and
+//! a bundle of a million files costs no more than a small one.
+
+use crate::file_bytes::read_at;
+use modferry_format::manifest::MAX_LINE_BYTES;
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io;
+
+/// What is read around a point to find a whole line there: one that began before it, and one after it.
+const PROBE_BYTES: usize = 2 * MAX_LINE_BYTES;
+/// At this size what is left is read in one piece.
+const REST_BYTES: u64 = 4 * MAX_LINE_BYTES as u64;
+
+/// The line that `compare` calls equal; it is given lines without their newlines and says how what they hold stands to
+/// what is looked for. `None` where there is none, and where the file is not what it should be.
+pub(crate) fn find(file: &File, size: u64, compare: impl Fn(&str) -> Option<Ordering>) -> io::Result<Option<String>> {
+    // Between these two, both at the beginning of a line, the line must be.
+    let (mut from, mut to) = (0, size);
+    let mut buffer = vec![0; REST_BYTES as usize];
+    while to - from > REST_BYTES {
+        let middle = from + (to - from) / 2;
+        let read = read_at(file, &mut buffer[..PROBE_BYTES], middle)?;
+        let Some((before, line)) = line_within(&buffer[..read]) else { return Ok(None) };
+        match compare(line) {
+            Some(Ordering::Equal) => return Ok(Some(line.to_owned())),
+            Some(Ordering::Less) => from = middle + before + line.len() as u64 + 1,
+            Some(Ordering::Greater) => to = middle + before,
+            None => return Ok(None),
+        }
+        // Lines that lie about their order cannot make the two cross.
+        if from > to {
+            return Ok(None);
+        }
+    }
+    let rest = usize::try_from(to - from).unwrap_or(buffer.len());
+    let read = read_at(file, &mut buffer[..rest], from)?;
+    let Ok(text) = str::from_utf8(&buffer[..read]) else { return Ok(None) };
+    Ok(text.split_terminator('\n').find(|line| compare(line) == Some(Ordering::Equal)).map(str::to_owned))
+}
+
+/// The first whole line in these bytes, and where it begins.
+fn line_within(bytes: &[u8]) -> Option<(u64, &str)> {
+    let newline = |bytes: &[u8]| bytes.iter().position(|&b| b == b'\n');
+    let begin = newline(bytes)? + 1;
+    let rest = &bytes[begin..];
+    let line = str::from_utf8(&rest[..newline(rest)?]).ok()?;
+    Some((begin as u64, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file_of(text: &str) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn look_for(file: &File, size: usize, key: &str) -> Option<String> {
+        find(file, size as u64, |line| Some(line.split_once(' ')?.0.cmp(key))).unwrap()
+    }
+
+    #[test]
+    fn finds_every_line_and_no_other() {
+        for count in [0, 1, 2, 100, 5000] {
+            // Lines of all lengths, so that probes fall everywhere.
+            let line = |i: usize| format!("{i:05} {}", "x".repeat(i * 37 % 700));
+            let text: String = (0..count).map(|i| line(2 * i) + "\n").collect();
+            let file = file_of(&text);
+            for i in 0..count {
+                assert_eq!(look_for(&file, text.len(), &format!("{:05}", 2 * i)), Some(line(2 * i)), "{i} of {count}");
+            }
+            for i in (0..count).step_by(97) {
+                assert_eq!(look_for(&file, text.len(), &format!("{:05}", 2 * i + 1)), None);
+            }
+            assert_eq!(look_for(&file, text.len(), ""), None);
+            assert_eq!(look_for(&file, text.len(), "99999"), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_it_should_be_has_no_line() {
+        let size = 100_000;
+        for text in ["x".repeat(size), "\n".repeat(size), "b \n".repeat(size / 3), "a\n".repeat(size / 2)] {
+            assert_eq!(look_for(&file_of(&text), text.len(), "a"), None);
+        }
+        // Shorter than it was a moment ago.
+        assert_eq!(look_for(&file_of("a \n"), size, "a"), None);
+        assert_eq!(look_for(&file_of(""), size, "a"), None);
+    }
+}

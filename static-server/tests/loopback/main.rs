@@ -1,0 +1,10 @@
+//! The library on loopback, as clients see it: byte by byte, and through the real `go`.
+
+#![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
+mod answers;
+mod connections;
+mod go_command;
+#[cfg(unix)]
+mod program;
+mod support;
