@@ -5,6 +5,7 @@
 //! stand in README.md beside this crate.
 
 mod bundle;
+mod import;
 mod measure;
 mod project;
 mod verify;
@@ -34,6 +35,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Importing a bundle of prometheus, beside `cp -r` and `sync`, and `go mod verify`
+    Import {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Runs one command and prints what it took; the other benchmarks call this
     #[command(hide = true)]
     Measure {
@@ -43,6 +50,9 @@ enum Benchmark {
     /// Hashes every file below a directory with the code that verify uses, and does nothing else
     #[command(hide = true)]
     Hash { directory: PathBuf },
+    /// Copies a bundle with the code that import uses: hashed, synced, named
+    #[command(hide = true)]
+    Copy { bundle: PathBuf, directory: PathBuf },
     /// Makes the h1 of every zip below a directory, on all processors
     #[command(hide = true)]
     Prove { directory: PathBuf },
@@ -52,6 +62,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().benchmark {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
+        Benchmark::Import { rounds } => import::run(rounds),
+        Benchmark::Copy { bundle, directory } => import::copy(&bundle, &directory),
         Benchmark::Measure { command } => measure::print(&command),
         Benchmark::Hash { directory } => verify::hash(&directory),
         Benchmark::Prove { directory } => verify::prove(&directory),

@@ -25,3 +25,9 @@ pub(crate) fn fetch(directory: &Path) -> Outcome<PathBuf> {
     fs::write(project.join("go.mod"), bytes).map_err(|error| error.to_string())?;
     Ok(project)
 }
+
+/// Runs a command that must succeed.
+pub(crate) fn once(mut command: Command) -> Outcome<()> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}

@@ -13,7 +13,6 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// CPU time of the sha256 part, as a share of `sha256sum -c`.
 const SHA256_BAR: f64 = 0.5;
@@ -39,10 +38,10 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
         go.current_dir(&project);
         go
     };
-    once(go(&["mod", "download", "all"].map(OsStr::new)))?;
+    project::once(go(&["mod", "download", "all"].map(OsStr::new)))?;
     let arguments = [OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), bundle.as_os_str()];
     let variables = [("GOMODCACHE", modules.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
-    once(command(modferry, &arguments, &variables))?;
+    project::once(command(modferry, &arguments, &variables))?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let nothing = || Ok(());
     say_machine();
@@ -85,11 +84,6 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
     let verdict = if memory <= MEMORY_BAR { "met" } else { "NOT MET" };
     say(&format!("memory of verify: at most {memory:.1} MiB, bar {MEMORY_BAR}: {verdict}"));
     Ok(())
-}
-
-fn once(mut command: Command) -> Outcome<()> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 /// `hash DIRECTORY`: the hashing of verify alone, on one thread.
