@@ -90,8 +90,39 @@ pub enum What {
     Unreadable(io::Error),
 }
 
-/// Opens a file that was delivered, on whichever thread wants it.
-pub type Opener = Box<dyn FnOnce() -> io::Result<Source> + Send>;
+/// The bytes of a file that was delivered, for whichever thread wants them.
+pub type Opener = Box<dyn Bytes>;
+
+/// Gives the bytes of one file, once.
+pub trait Bytes: Send {
+    /// For reading at any place. What can only be read from front to back is kept somewhere for that.
+    fn open(self: Box<Self>) -> io::Result<Source>;
+
+    /// Hands all of them on from front to back; nothing is kept.
+    fn pass(self: Box<Self>, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>;
+}
+
+/// Bytes handed on at once.
+const PASS_BYTES: usize = 256 * 1024;
+
+/// Most carriers have their files lying there: opening them is all there is to say.
+impl<F: FnOnce() -> io::Result<Source> + Send> Bytes for F {
+    fn open(self: Box<Self>) -> io::Result<Source> {
+        self()
+    }
+
+    fn pass(self: Box<Self>, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let source = self()?;
+        let mut reader = source.reader();
+        let mut buffer = vec![0; PASS_BYTES.min(usize::try_from(source.size()).unwrap_or(PASS_BYTES)).max(1)];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(()),
+                got => to(&buffer[..got])?,
+            }
+        }
+    }
+}
 
 /// Tells a fault of the carrier from a failure of this machine while it was read, which says nothing about the bundle
 /// and ends the work: a full disk for temporary files.

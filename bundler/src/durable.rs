@@ -17,9 +17,11 @@
 //! replay any part of them without what was not synced, and stop an import at any of them.
 
 use crate::error::{Error, Result};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One step by which a mirror changes; paths are relative to its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +63,14 @@ pub enum Published {
 pub struct Durable<'a> {
     root: PathBuf,
     witness: Option<&'a dyn Witness>,
+    /// Directories that are known to be there: most files share theirs with others.
+    dirs: Mutex<HashSet<PathBuf>>,
 }
 
 impl<'a> Durable<'a> {
     /// For the mirror at `root`, a directory that is there.
     pub fn new(root: &Path, witness: Option<&'a dyn Witness>) -> Self {
-        Self { root: root.to_owned(), witness }
+        Self { root: root.to_owned(), witness, dirs: Mutex::default() }
     }
 
     /// Where a path of the mirror lies.
@@ -76,8 +80,12 @@ impl<'a> Durable<'a> {
 
     /// Makes a directory and those above it.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
+        if self.dirs().contains(path) {
+            return Ok(());
+        }
         let full = self.full(path);
         if full.is_dir() {
+            self.dirs().insert(path.to_owned());
             return Ok(());
         }
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -86,9 +94,16 @@ impl<'a> Durable<'a> {
         let made = self.see(Step::MakeDir(path.to_owned())).and_then(|()| fs::create_dir(&full));
         match made.and_then(|()| set_mode(&full, if is_public(path) { 0o755 } else { 0o700 })) {
             // Another thread of this import was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => Ok(()),
-            other => other.map_err(|error| Error::io(&full, "the directory could not be made", &error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => {}
+            Err(error) => return Err(Error::io(&full, "the directory could not be made", &error)),
+            Ok(()) => {}
         }
+        self.dirs().insert(path.to_owned());
+        Ok(())
+    }
+
+    fn dirs(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.dirs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a file of staging, its directory too; one that is there is made anew.
@@ -99,12 +114,14 @@ impl<'a> Durable<'a> {
         let full = self.full(path);
         let create = || {
             self.see(Step::Create(path.to_owned()))?;
-            // Never through a name that is there: a half-written file of a run that was killed, or worse a link.
-            match fs::remove_file(&full) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            match File::create_new(&full) {
+                // Never through a name that is there: a half-written file of a run that was killed, or worse a link.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    fs::remove_file(&full)?;
+                    File::create_new(&full)
+                }
+                other => other,
             }
-            File::create_new(&full)
         };
         let file = create().map_err(|error| Error::io(&full, "could not be made", &error))?;
         Ok(Writer { durable: self, path: path.to_owned(), file })
@@ -177,6 +194,7 @@ impl<'a> Durable<'a> {
     pub fn remove_staging(&self, path: &Path) -> Result<()> {
         debug_assert!(path.starts_with("staging"), "only staging is ever removed");
         let full = self.full(path);
+        self.dirs().retain(|dir| !dir.starts_with(path));
         if !full.exists() {
             return Ok(());
         }
@@ -190,6 +208,12 @@ impl<'a> Durable<'a> {
         self.see(Step::SyncAll)
             .and_then(|()| crate::rename::sync_tree(&self.root))
             .map_err(|error| Error::io(&self.root, "could not be written to the disk", &error))
+    }
+
+    /// Begins with what [`Durable::sync`] will wait for, while there is other work to do; promises nothing.
+    pub fn sync_ahead(&self) {
+        // Where it fails, the sync that counts fails too.
+        let _ = crate::rename::sync_tree(&self.root);
     }
 
     fn see(&self, step: Step) -> io::Result<()> {

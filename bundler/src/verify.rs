@@ -350,14 +350,14 @@ impl Content<'_> {
         if !self.carrier.passes_once() {
             return Ok(Some(open));
         }
-        match open() {
+        match open.open() {
             Ok(source) => Ok(Some(Box::new(move || Ok(source)))),
             Err(error) => self.unreadable(path, error).map(|()| None),
         }
     }
 
     fn small(&self, entry: &Entry, path: &str, open: Opener, limit: u64) -> Result<Option<Vec<u8>>> {
-        match open().and_then(|source| source.read_all(limit)) {
+        match open.open().and_then(|source| source.read_all(limit)) {
             Ok(bytes) => {
                 self.compare(path, entry, FileSha256::of(&bytes));
                 Ok(Some(bytes))
@@ -390,7 +390,7 @@ impl Content<'_> {
                 continue;
             }
             let path = entry.path.to_string();
-            if let Err(error) = open().and_then(|source| self.large(&entry, &path, &source, &mut prover)) {
+            if let Err(error) = open.open().and_then(|source| self.large(&entry, &path, &source, &mut prover)) {
                 self.findings.find(&path, FindingKind::Unreadable, error.to_string());
             }
         }

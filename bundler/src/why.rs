@@ -111,7 +111,7 @@ fn read_requires(carrier: &dyn Carrier, carried: &BTreeSet<ModuleVersion>) -> Re
         if !carried.contains(&version) {
             continue;
         }
-        let bytes = open().and_then(|source| source.read_all(go_mod::MAX_BYTES)).map_err(|error| {
+        let bytes = open.open().and_then(|source| source.read_all(go_mod::MAX_BYTES)).map_err(|error| {
             Error::new(ErrorKind::Io, format!("{}: {}: could not be read", carrier.name(), delivered.path))
                 .because(error.to_string())
         })?;

@@ -23,12 +23,15 @@ use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-/// Bytes copied at once.
-const BUFFER_BYTES: usize = 256 * 1024;
+/// How long copies may wait in memory before the disk begins with them; about what the system writes in that time.
+const SYNC_AHEAD: Duration = Duration::from_millis(300);
 /// Findings that an error repeats; verify names all.
 const MAX_CAUSES: usize = 10;
 
@@ -62,7 +65,7 @@ impl Head {
                 Err(error) => return Err(medium(carrier, file.name(), &error)),
             };
             let path = staged_head(id, file.name());
-            let hash = copy(carrier, file.name(), &source, mirror, &path)?;
+            let hash = copy(carrier, file.name(), Box::new(move || Ok(source)), mirror, &path)?;
             if hash != root.sum(file) {
                 return Err(refuse(
                     carrier,
@@ -114,7 +117,7 @@ impl Head {
     }
 }
 
-fn open(mirror: &Mirror<'_>, path: &std::path::Path) -> Result<Source> {
+fn open(mirror: &Mirror<'_>, path: &Path) -> Result<Source> {
     let full = mirror.durable().full(path);
     let open = || {
         let file = File::open(&full)?;
@@ -125,24 +128,22 @@ fn open(mirror: &Mirror<'_>, path: &std::path::Path) -> Result<Source> {
 }
 
 /// Copies bytes into staging and gives their hash.
-fn copy(
-    carrier: &dyn Carrier,
-    name: &str,
-    source: &Source,
-    mirror: &Mirror<'_>,
-    to: &std::path::Path,
-) -> Result<FileSha256> {
+fn copy(carrier: &dyn Carrier, name: &str, bytes: Opener, mirror: &Mirror<'_>, to: &Path) -> Result<FileSha256> {
     let mut writer = mirror.durable().create(to)?;
     let mut sha256 = Sha256::new();
-    let mut reader = source.reader();
-    let mut buffer = vec![0; BUFFER_BYTES.min(usize::try_from(source.size()).unwrap_or(BUFFER_BYTES).max(1))];
-    loop {
-        let len = reader.read(&mut buffer).map_err(|error| medium(carrier, name, &error))?;
-        if len == 0 {
-            break;
-        }
-        sha256.update(&buffer[..len]);
-        writer.write_all(&buffer[..len])?;
+    // A failure of the mirror's own disk is another thing than one of the medium.
+    let mut own = None;
+    let passed = bytes.pass(&mut |part| {
+        sha256.update(part);
+        writer.write_all(part).map_err(|error| {
+            own = Some(error);
+            io::Error::other("the copy failed")
+        })
+    });
+    match (own, passed) {
+        (Some(own), _) => return Err(own),
+        (None, Err(error)) => return Err(medium(carrier, name, &fault_of_carrier(error)?)),
+        (None, Ok(())) => {}
     }
     writer.finish()?;
     Ok(FileSha256::from_digest(sha256.finalize().into()))
@@ -243,10 +244,21 @@ pub(crate) struct Stage<'a> {
     pub(crate) context: &'a Context<'a>,
 }
 
+/// A file for a worker: to copy and prove, or to prove where it is staged already.
 struct Job {
     entry: Entry,
-    open: Opener,
+    bytes: Option<Opener>,
 }
+
+/// Where what is met on the way through a bundle goes.
+struct Sinks<'a> {
+    staged: &'a mut Staged,
+    shared: &'a Mutex<Shared>,
+    queue: &'a WorkQueue<Job>,
+}
+
+/// What was judged, or what is wrong with it; an error is one of reading or writing.
+type Judged<T> = Result<std::result::Result<T, (FindingKind, String)>>;
 
 /// What the threads have found.
 #[derive(Default)]
@@ -266,16 +278,27 @@ impl Stage<'_> {
         let queue = if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
         let mut checker = Checker::new(&self.head.header);
         thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(|| {
-                    let mut prover = Prover::default();
-                    while let Some(job) = queue.take() {
-                        self.job(job, &mut prover, &shared);
-                    }
-                });
-            }
+            let work = || {
+                let mut prover = Prover::default();
+                while let Some(job) = queue.take() {
+                    self.job(job, &mut prover, &shared);
+                }
+            };
+            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            // The disk writes while the processors prove.
+            let (ended, wait) = channel::<()>();
+            scope.spawn(move || {
+                while wait.recv_timeout(SYNC_AHEAD) == Err(RecvTimeoutError::Timeout) {
+                    self.mirror.durable().sync_ahead();
+                }
+            });
             let walked = self.walk(&mut staged, &mut checker, &shared, &queue);
             queue.close();
+            for worker in workers {
+                // A mistake of ours must not end in an import without what that worker had in hand.
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+            drop(ended);
             walked
         })?;
         self.context.interrupt.check()?;
@@ -313,6 +336,7 @@ impl Stage<'_> {
         queue: &WorkQueue<Job>,
     ) -> Result<()> {
         let mut ledgers = Ledgers::new(self.mirror);
+        let mut to = Sinks { staged, shared, queue };
         let find = |path: &str, kind, detail: String| lock(shared).findings.push(Finding::new(path, kind, detail));
         let stray = |delivered: &Delivered| match &delivered.what {
             What::Unreadable(error) => find(&delivered.path, FindingKind::Unreadable, error.to_string()),
@@ -349,7 +373,7 @@ impl Stage<'_> {
             let delivered = content.next_if(|delivered| delivered.path == path);
             let seen = match delivered.map(|delivered| delivered.what) {
                 Some(What::File(size, open)) if size == entry.size => {
-                    self.file(&entry, &path, open, &mut ledgers, staged, queue)?
+                    self.file(&entry, &path, open, &mut ledgers, &mut to)?
                 }
                 Some(What::File(size, _)) => {
                     find(&path, FindingKind::Size, format!("has {size} bytes, SIZES states {}", entry.size));
@@ -400,43 +424,45 @@ impl Stage<'_> {
         path: &str,
         open: Opener,
         ledgers: &mut Ledgers<'_>,
-        staged: &mut Staged,
-        queue: &WorkQueue<Job>,
+        to: &mut Sinks<'_>,
     ) -> Result<Option<Vec<u8>>> {
-        staged.modules.extend(entry.path.module().cloned());
+        to.staged.modules.extend(entry.path.module().cloned());
         let published = is_published(&entry.path);
         let known = published && ledgers.knows(entry)?;
-        staged.published += u64::from(published);
+        to.staged.published += u64::from(published);
         if let BundlePath::Extra(_) = &entry.path {
-            staged.extras.push(entry.path.clone());
+            to.staged.extras.push(entry.path.clone());
         }
         let wanted = check::wants_bytes(&entry.path);
         if known && wanted.is_none() {
             return Ok(None);
         }
-        let failed = |error: std::io::Error| match fault_of_carrier(error) {
-            Ok(error) => medium(self.carrier, path, &error),
-            Err(own) => own,
-        };
         let Some(limit) = wanted else {
-            let mut open = open;
-            if self.carrier.passes_once() {
-                // Opened now: it could not be opened later.
-                let source = open().map_err(failed)?;
-                open = Box::new(move || Ok(source));
-            }
-            queue.add(entry.size, Job { entry: entry.clone(), open });
+            let job = if self.carrier.passes_once() {
+                // Copied now: it will have passed by later.
+                if let Err((kind, detail)) = self.bring(entry, path, open)? {
+                    lock(to.shared).findings.push(Finding::new(path, kind, detail));
+                    return Ok(None);
+                }
+                Job { entry: entry.clone(), bytes: None }
+            } else {
+                Job { entry: entry.clone(), bytes: Some(open) }
+            };
+            to.queue.add(entry.size, job);
             return Ok(None);
         };
-        let bytes = open().and_then(|source| source.read_all(limit)).map_err(failed)?;
+        let bytes = open.open().and_then(|source| source.read_all(limit));
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(medium(self.carrier, path, &fault_of_carrier(error)?)),
+        };
         if published && !known {
             let bytes = bytes.clone();
-            let to = staged_file(&self.head.id, path);
-            let mut writer = self.mirror.durable().create(&to)?;
+            let mut writer = self.mirror.durable().create(&staged_file(&self.head.id, path))?;
             writer.write_all(&bytes)?;
             writer.finish()?;
             let file = Proved { entry: entry.clone(), h1: None };
-            staged.files.entry(module_of(&file)).or_default().push(file);
+            to.staged.files.entry(module_of(&file)).or_default().push(file);
         }
         Ok(Some(bytes))
     }
@@ -447,7 +473,12 @@ impl Stage<'_> {
             return;
         }
         let path = job.entry.path.to_string();
-        match self.stage(&job.entry, &path, job.open, prover) {
+        let brought = job.bytes.map_or(Ok(Ok(())), |bytes| self.bring(&job.entry, &path, bytes));
+        let proved = brought.and_then(|brought| match brought {
+            Ok(()) => self.prove(&job.entry, &path, prover),
+            Err(wrong) => Ok(Err(wrong)),
+        });
+        match proved {
             Ok(Ok(h1)) => {
                 let mut shared = lock(shared);
                 shared.bytes += job.entry.size;
@@ -458,24 +489,23 @@ impl Stage<'_> {
         }
     }
 
-    /// Copies, hashes and proves one file; or takes the copy that an earlier import has left, if it is the same.
-    fn stage(
-        &self,
-        entry: &Entry,
-        path: &str,
-        open_medium: Opener,
-        prover: &mut Prover,
-    ) -> Result<std::result::Result<Option<H1>, (FindingKind, String)>> {
+    /// Copies and hashes one file; or takes the copy that an earlier import has left, if it is the same.
+    fn bring(&self, entry: &Entry, path: &str, bytes: Opener) -> Judged<()> {
         let to = staged_file(&self.head.id, path);
         let left = open(self.mirror, &to).ok().filter(|left| left.size() == entry.size);
-        let reused = left.is_some_and(|left| tape::hash(&left, left.size()).is_ok_and(|hash| hash == entry.sha256));
-        if !reused {
-            let source = open_medium().map_err(|error| medium(self.carrier, path, &error))?;
-            let hash = copy(self.carrier, path, &source, self.mirror, &to)?;
-            if hash != entry.sha256 {
-                return Ok(Err((FindingKind::Hash, format!("has sha256 {hash}, SHA256SUMS states {}", entry.sha256))));
-            }
+        if left.is_some_and(|left| tape::hash(&left, left.size()).is_ok_and(|hash| hash == entry.sha256)) {
+            return Ok(Ok(()));
         }
+        let hash = copy(self.carrier, path, bytes, self.mirror, &to)?;
+        if hash != entry.sha256 {
+            return Ok(Err((FindingKind::Hash, format!("has sha256 {hash}, SHA256SUMS states {}", entry.sha256))));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes the h1 of what is staged, from the staged bytes.
+    fn prove(&self, entry: &Entry, path: &str, prover: &mut Prover) -> Judged<Option<H1>> {
+        let to = staged_file(&self.head.id, path);
         let staged = open(self.mirror, &to)?;
         let failed = |error: std::io::Error| Error::io(&self.mirror.durable().full(&to), "could not be read", &error);
         match &entry.path {

@@ -1,5 +1,6 @@
 //! Takes a real project from the public Go mirror (through `go env GOPROXY`), bundles its closure, and runs go
-//! commands on it in a network namespace of their own, where nothing but the bundle can be reached.
+//! commands on it in a network namespace of their own, where nothing but the bundle can be reached: its files, or a
+//! server of the mirror that it was imported into.
 
 use modferry_harness::{Outcome, at, built, no_network};
 use std::collections::BTreeMap;
@@ -23,7 +24,34 @@ pub struct Crossed {
     pub bundled: String,
     directory: TempDir,
     settings: BTreeMap<String, String>,
+    way: Way,
 }
+
+/// How go reads modules inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the files of the bundle.
+    Files,
+    /// From `modferry serve` on the mirror.
+    Http,
+}
+
+/// Where the server listens; nobody else is in its network namespace.
+const ADDRESS: &str = "127.0.0.1:8077";
+
+/// Brings loopback up, starts the server, waits until it listens, runs go, and ends the server.
+const WITH_SERVER: &str = r#"
+ip link set lo up || { echo "ip: cannot bring loopback up; apt-get install iproute2" >&2; exit 1; }
+log=$(mktemp)
+"$MODFERRY" serve "$MIRROR" --listen "$ADDRESS" 2>"$log" & server=$!
+until grep -q '^listening' "$log"; do
+  kill -0 $server 2>/dev/null || { cat "$log" >&2; exit 1; }
+done
+go "$@"; code=$?
+kill $server && wait $server || { echo "the server ended badly" >&2; cat "$log" >&2; exit 1; }
+rm -f "$log"
+exit $code
+"#;
 
 impl Crossed {
     /// Fetches the sources of a project and bundles its closure.
@@ -42,11 +70,28 @@ impl Crossed {
         }
         let mut command = Command::new(modferry);
         run(command.arg("verify").arg(&bundle))?;
+        let settings = settings(modferry, &bundle.display().to_string())?;
+        Ok(Self { bundled: text(&bundled.stderr), directory, settings, way: Way::Files })
+    }
+
+    /// Brings the bundle as a tar into a mirror; from here on go asks a server of that mirror.
+    pub fn over_http(mut self) -> Outcome<Self> {
+        let modferry = built::modferry_release()?;
+        let (tar, mirror) = (self.directory.path().join("bundle.tar"), self.directory.path().join("mirror"));
+        // In the order of a carrier, which is that of the manifest.
+        let script = r#"cd "$1" && { echo BUNDLE; cut -c67- BUNDLE; cut -c67- SHA256SUMS; } >"$2.names" && \
+            tar --format=ustar --owner=0 --group=0 --numeric-owner --mtime=@0 -cf "$2" -T "$2.names""#;
+        let mut command = Command::new("sh");
+        run(command.args(["-c", script, "sh"]).arg(self.bundle_dir()).arg(&tar))?;
         let mut command = Command::new(modferry);
-        let printed = text(&run(command.args(["env", "--for", "ci"]).arg(&bundle))?.stdout);
-        let settings = printed.lines().filter_map(|line| line.split_once('='));
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Self { bundled: text(&bundled.stderr), directory, settings })
+        run(command.arg("verify").arg(&tar))?;
+        let mut command = Command::new(modferry);
+        run(command.args(["import", "--unsigned", "--no-record", "*"]).arg(&tar).arg(&mirror))?;
+        fs::remove_file(&tar).map_err(at(&tar))?;
+        self.settings = settings(modferry, &format!("http://{ADDRESS}/"))?;
+        self.way = Way::Http;
+        self.forget()?;
+        Ok(self)
     }
 
     /// The bundle.
@@ -73,8 +118,16 @@ impl Crossed {
     /// Runs a go command on the project inside, with the settings that `modferry env` prints and no network.
     pub fn inside(&self, arguments: &[&str]) -> Outcome<String> {
         let root = self.directory.path();
-        let mut command = no_network::command("go")?;
+        let mut command = match self.way {
+            Way::Files => no_network::command("go")?,
+            Way::Http => {
+                let mut command = no_network::command("bash")?;
+                command.args(["-c", WITH_SERVER, "bash"]);
+                command
+            }
+        };
         command.args(arguments).current_dir(self.project_dir()).env_clear();
+        command.env("MODFERRY", built::modferry_release()?).env("MIRROR", root.join("mirror")).env("ADDRESS", ADDRESS);
         for name in ["PATH", "HOME", "TMPDIR"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
@@ -84,6 +137,14 @@ impl Crossed {
         command.env("GOCACHE", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/go-build"));
         run(&mut command).map(|output| text(&output.stdout))
     }
+}
+
+/// What `modferry env` prints for a bundle or an address.
+fn settings(modferry: &Path, of: &str) -> Outcome<BTreeMap<String, String>> {
+    let mut command = Command::new(modferry);
+    let printed = text(&run(command.args(["env", "--for", "ci", of]))?.stdout);
+    let settings = printed.lines().filter_map(|line| line.split_once('='));
+    Ok(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 fn fetch(project: Project, to: &Path) -> Outcome<()> {

@@ -1,4 +1,5 @@
-//! Real projects at level `all`, each command inside a network namespace without any network.
+//! Real projects at level `all`, each command inside a network namespace without any network, or with loopback and
+//! `modferry serve` alone.
 
 use modferry_real_world::{Crossed, Project};
 
@@ -7,7 +8,12 @@ const PROMETHEUS: Project = Project { module: "github.com/prometheus/prometheus"
 const HUGO: Project = Project { module: "github.com/gohugoio/hugo", version: "v0.160.0" };
 
 /// What a developer does with a module whose packages are not compiled here.
-fn works_without_compiling(crossed: &Crossed, carried: &str) {
+fn works_without_compiling(crossed: Crossed, carried: &str) {
+    asks_for_everything(&crossed, carried);
+    asks_for_everything(&crossed.over_http().expect("the bundle can be imported"), carried);
+}
+
+fn asks_for_everything(crossed: &Crossed, carried: &str) {
     let latest = format!("{carried}@latest");
     let commands: [&[&str]; 11] = [
         &["build", "-n", "./..."],
@@ -32,6 +38,13 @@ fn works_without_compiling(crossed: &Crossed, carried: &str) {
 #[test]
 fn cobra_works_fully() {
     let crossed = Crossed::bundle(COBRA).expect("cobra can be bundled");
+    works_fully(&crossed);
+    let vendor = crossed.project_dir().join("vendor");
+    std::fs::remove_dir_all(&vendor).expect("go mod vendor was the last command");
+    works_fully(&crossed.over_http().expect("the bundle can be imported"));
+}
+
+fn works_fully(crossed: &Crossed) {
     let commands: [&[&str]; 14] = [
         &["build", "./..."],
         // Compiles the tests and runs none.
@@ -64,13 +77,13 @@ fn prometheus_works() {
     // The zip has the go.work of the repository, but not the modules that it names; the hint says what to do.
     assert!(crossed.bundled.contains("go.work names"), "{}", crossed.bundled);
     std::fs::remove_file(crossed.project_dir().join("go.work")).expect("the zip has a go.work");
-    works_without_compiling(&crossed, "github.com/prometheus/common");
+    works_without_compiling(crossed, "github.com/prometheus/common");
 }
 
 #[test]
 fn hugo_works() {
     let crossed = Crossed::bundle(HUGO).expect("hugo can be bundled");
-    works_without_compiling(&crossed, "github.com/spf13/cobra");
+    works_without_compiling(crossed, "github.com/spf13/cobra");
 }
 
 /// Without a go.sum everything is asked for again, and the one that go writes must be the project's own.

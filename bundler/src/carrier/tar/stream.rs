@@ -6,7 +6,7 @@
 
 use super::members::{Input, skip_by_reading};
 use super::{Item, Items, max_head_bytes};
-use crate::carrier::{Carrier, Delivered, What};
+use crate::carrier::{Bytes, Carrier, Delivered, What};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
 use modferry_format::finding::Finding;
@@ -132,22 +132,41 @@ impl Iterator for Content<'_> {
         let number = stream.number;
         match stream.first.take().or_else(|| stream.items.next()) {
             Some(Item::Head(path, size) | Item::Content(path, size)) => {
-                let shared = Arc::clone(&self.0.stream);
-                let open = move || {
-                    let mut stream = lock(&shared);
-                    if stream.number != number {
-                        return Err(io::Error::other("has passed by already"));
-                    }
-                    let Stream { items, temp_dir, .. } = &mut *stream;
-                    take(items, size, temp_dir)
-                };
-                Some(Delivered { path, what: What::File(size, Box::new(open)) })
+                let file = PassingFile { stream: Arc::clone(&self.0.stream), number, size };
+                Some(Delivered { path, what: What::File(size, Box::new(file)) })
             }
             None => {
                 stream.done = true;
                 stream.items.lost(&self.0.name)
             }
         }
+    }
+}
+
+/// The file that comes by right now, as long as it does.
+struct PassingFile {
+    stream: Arc<Mutex<Stream>>,
+    number: u64,
+    size: u64,
+}
+
+impl PassingFile {
+    fn stream(&self) -> io::Result<MutexGuard<'_, Stream>> {
+        let stream = lock(&self.stream);
+        if stream.number == self.number { Ok(stream) } else { Err(io::Error::other("has passed by already")) }
+    }
+}
+
+impl Bytes for PassingFile {
+    fn open(self: Box<Self>) -> io::Result<Source> {
+        let mut stream = self.stream()?;
+        let Stream { items, temp_dir, .. } = &mut *stream;
+        take(items, self.size, temp_dir)
+    }
+
+    fn pass(self: Box<Self>, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut stream = self.stream()?;
+        pass(&mut stream.items, self.size, to)
     }
 }
 
@@ -164,16 +183,23 @@ fn take(items: &mut Items<Passing>, size: u64, temp_dir: &Path) -> io::Result<So
     };
     let mut file = (size > IN_MEMORY_BYTES).then(|| tempfile::tempfile_in(temp_dir)).transpose().map_err(not_kept)?;
     let mut memory = Vec::new();
+    pass(items, size, &mut |bytes| match &mut file {
+        Some(file) => file.write_all(bytes).map_err(not_kept),
+        None => {
+            memory.extend_from_slice(bytes);
+            Ok(())
+        }
+    })?;
+    Ok(file.map_or_else(|| Source::memory(memory), |file| Source::whole(file, size)))
+}
+
+/// Hands on the bytes of the current file.
+fn pass(items: &mut Items<Passing>, size: u64, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES.min(usize::try_from(size).unwrap_or(usize::MAX)).max(1)];
     loop {
-        let got = items.members.read_data(&mut buffer)?;
-        if got == 0 {
-            break;
-        }
-        match &mut file {
-            Some(file) => file.write_all(&buffer[..got]).map_err(not_kept)?,
-            None => memory.extend_from_slice(&buffer[..got]),
+        match items.members.read_data(&mut buffer)? {
+            0 => return Ok(()),
+            got => to(&buffer[..got])?,
         }
     }
-    Ok(file.map_or_else(|| Source::memory(memory), |file| Source::whole(file, size)))
 }

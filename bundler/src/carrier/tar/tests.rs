@@ -158,7 +158,7 @@ fn a_large_file_of_a_stream_lies_on_the_disk_and_one_that_nobody_wants_passes_by
     let mut content = carrier.content().unwrap();
     let crate::carrier::What::File(stated, open) = content.next().unwrap().what else { panic!("no file") };
     assert_eq!(stated, size);
-    let source = open().unwrap();
+    let source = open.open().unwrap();
     assert!(content.next().is_none());
     assert!(!carrier.is_broken());
     assert_eq!(source.read_all(size).unwrap(), vec![7; size as usize]);
@@ -167,7 +167,7 @@ fn a_large_file_of_a_stream_lies_on_the_disk_and_one_that_nobody_wants_passes_by
     let mut content = carrier.content().unwrap();
     let crate::carrier::What::File(_, open) = content.next().unwrap().what else { panic!("no file") };
     assert!(content.next().is_none());
-    assert!(open().is_err(), "it has passed by");
+    assert!(open.open().is_err(), "it has passed by");
     assert!(carrier.content().is_err(), "a second time");
 }
 
