@@ -4,6 +4,7 @@
 use crate::measure::{Contender, command, compare, ratio, remove, say, say_machine};
 use crate::project;
 use modferry::durable::Durable;
+use modferry::jobs;
 use modferry_harness::module::Module;
 use modferry_harness::{Outcome, at, built, synthetic_bundle};
 use sha2::{Digest, Sha256};
@@ -66,7 +67,7 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
             }),
         },
         Contender {
-            name: "copy, sha256 and durability of `modferry import`, one thread",
+            name: "copy, sha256 and durability of `modferry import`",
             prepare: Box::new(|| remove(&staged)),
             command: Box::new(|| command(&this, &[OsStr::new("copy"), bundle.as_os_str(), staged.as_os_str()], &[])),
         },
@@ -156,36 +157,41 @@ impl Traces {
     }
 }
 
-/// `copy BUNDLE DIRECTORY`: what an import does to bring bytes to the disk, and nothing else.
+/// `copy BUNDLE DIRECTORY`: what an import does to bring bytes to the disk, on as many threads, and nothing else.
 pub(crate) fn copy(bundle: &Path, directory: &Path) -> Outcome<()> {
     fs::create_dir_all(directory).map_err(at(directory))?;
     let durable = Durable::new(directory, None);
-    let mut files = Vec::new();
-    let mut buffer = vec![0; 256 * 1024];
-    for entry in walkdir::WalkDir::new(bundle.join("download")).into_iter().flatten() {
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let path = entry.path().strip_prefix(bundle).map_err(at(bundle))?.to_owned();
-        let staged = Path::new("staging").join(&path);
-        let mut from = File::open(entry.path()).map_err(at(entry.path()))?;
-        let mut writer = durable.create(&staged).map_err(|error| error.to_string())?;
-        let mut sha256 = Sha256::new();
-        loop {
-            let len = from.read(&mut buffer).map_err(at(entry.path()))?;
-            if len == 0 {
-                break;
-            }
-            sha256.update(&buffer[..len]);
-            writer.write_all(&buffer[..len]).map_err(|error| error.to_string())?;
-        }
-        std::hint::black_box(sha256.finalize());
-        writer.finish().map_err(|error| error.to_string())?;
-        files.push((staged, path));
+    let entries = walkdir::WalkDir::new(bundle.join("download")).into_iter().flatten();
+    let files: Vec<PathBuf> =
+        entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut staged = Vec::new();
+    for (path, copied) in jobs::map(threads, files, |(): &mut (), path| copy_file(&durable, bundle, path)) {
+        staged.push(copied.map_err(at(&path))?);
     }
     durable.sync().map_err(|error| error.to_string())?;
-    for (staged, path) in files {
-        durable.publish(&staged, &path).map_err(|error| error.to_string())?;
+    for (from, to) in staged {
+        durable.publish(&from, &to).map_err(|error| error.to_string())?;
     }
     durable.sync().map_err(|error| error.to_string())
+}
+
+fn copy_file(durable: &Durable<'_>, bundle: &Path, file: &Path) -> Outcome<(PathBuf, PathBuf)> {
+    let path = file.strip_prefix(bundle).map_err(at(bundle))?.to_owned();
+    let staged = Path::new("staging").join(&path);
+    let mut from = File::open(file).map_err(at(file))?;
+    let mut writer = durable.create(&staged).map_err(|error| error.to_string())?;
+    let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let len = from.read(&mut buffer).map_err(at(file))?;
+        if len == 0 {
+            break;
+        }
+        sha256.update(&buffer[..len]);
+        writer.write_all(&buffer[..len]).map_err(|error| error.to_string())?;
+    }
+    std::hint::black_box(sha256.finalize());
+    writer.finish().map_err(|error| error.to_string())?;
+    Ok((staged, path))
 }

@@ -8,6 +8,7 @@ mod bundle;
 mod import;
 mod measure;
 mod project;
+mod server;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,12 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// Serving a bundle of prometheus, beside nginx in three configurations (installs nginx and wrk)
+    Server {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// Runs one command and prints what it took; the other benchmarks call this
     #[command(hide = true)]
     Measure {
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
+        Benchmark::Server { rounds } => server::run(rounds),
         Benchmark::Copy { bundle, directory } => import::copy(&bundle, &directory),
         Benchmark::Measure { command } => measure::print(&command),
         Benchmark::Hash { directory } => verify::hash(&directory),

@@ -58,7 +58,11 @@ pub(crate) fn compare(contenders: &[Contender<'_>], rounds: usize) -> Outcome<Ve
 
 /// Median, least and greatest.
 fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> String {
-    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
+    spread_of(runs.iter().map(figure).collect())
+}
+
+/// The same of bare figures.
+pub(crate) fn spread_of(mut figures: Vec<f64>) -> String {
     figures.sort_by(f64::total_cmp);
     let digits = if figures[figures.len() / 2] >= 100.0 { 0 } else { 2 };
     let [least, median, greatest] = [0, figures.len() / 2, figures.len() - 1].map(|at| figures[at]);

@@ -18,31 +18,41 @@ pub fn modferry_release() -> Outcome<&'static Path> {
     BUILT.get_or_init(|| build(&["--release"])).as_deref().map_err(Clone::clone)
 }
 
+/// The `modferry-server` program as users get it.
+pub fn server_release() -> Outcome<&'static Path> {
+    static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(|| build_program("modferry-server", &["--release"])).as_deref().map_err(Clone::clone)
+}
+
 fn build(profile: &[&str]) -> Outcome<PathBuf> {
+    build_program("modferry", profile)
+}
+
+fn build_program(name: &str, profile: &[&str]) -> Outcome<PathBuf> {
     // Cargo names itself to the tests it runs; a test program started by hand takes the one on PATH.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
-        .args(["build", "-q", "-p", "modferry", "--bin", "modferry", "--message-format=json"])
+        .args(["build", "-q", "-p", name, "--bin", name, "--message-format=json"])
         .args(profile)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
-        .map_err(|error| format!("{}: cannot run it to build modferry: {error}", cargo.display()))?;
+        .map_err(|error| format!("{}: cannot run it to build {name}: {error}", cargo.display()))?;
     let messages = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let rendered: String = messages.lines().filter_map(rendered_error).collect();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("cargo build -p modferry: {}\n{rendered}{stderr}", output.status));
+        return Err(format!("cargo build -p {name}: {}\n{rendered}{stderr}", output.status));
     }
     messages
         .lines()
-        .find_map(executable)
-        .ok_or_else(|| "cargo build -p modferry: no line of its output names an executable".to_owned())
+        .find_map(|line| executable(line, name))
+        .ok_or_else(|| format!("cargo build -p {name}: no line of its output names an executable"))
 }
 
 /// The path in a line of cargo's output, where the line speaks of the program.
-fn executable(line: &str) -> Option<PathBuf> {
+fn executable(line: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let is_program = message["reason"] == "compiler-artifact" && message["target"]["name"] == "modferry";
+    let is_program = message["reason"] == "compiler-artifact" && message["target"]["name"] == name;
     message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
 }
 
@@ -62,11 +72,11 @@ mod tests {
         let line = |reason: &str, name: &str| {
             format!(r#"{{"reason":"{reason}","target":{{"name":"{name}"}},"executable":"/t/{name}"}}"#)
         };
-        assert_eq!(executable(&line("compiler-artifact", "modferry")), Some("/t/modferry".into()));
-        assert_eq!(executable(&line("compiler-artifact", "build-script-build")), None);
-        assert_eq!(executable(&line("build-finished", "modferry")), None);
+        assert_eq!(executable(&line("compiler-artifact", "modferry"), "modferry"), Some("/t/modferry".into()));
+        assert_eq!(executable(&line("compiler-artifact", "build-script-build"), "modferry"), None);
+        assert_eq!(executable(&line("build-finished", "modferry"), "modferry"), None);
         let library = r#"{"reason":"compiler-artifact","target":{"name":"modferry"},"executable":null}"#;
-        assert_eq!(executable(library), None);
-        assert_eq!(executable("warning: not JSON"), None);
+        assert_eq!(executable(library, "modferry"), None);
+        assert_eq!(executable("warning: not JSON", "modferry"), None);
     }
 }
