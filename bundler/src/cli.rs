@@ -168,9 +168,6 @@ pub(crate) struct Import {
     /// Fail at once when another import is under way, instead of waiting for it
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Judge head, trust, base and room, and say what would be published, but change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `env`.

@@ -9,7 +9,7 @@ use modferry::context::Context;
 use modferry::env::{self, Form};
 use modferry::error::{Error, ErrorKind, Result};
 use modferry::import;
-use modferry::mirror::WhenLocked;
+use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
 use modferry::verify::{Report, verify};
 use modferry::why::why;
@@ -119,7 +119,6 @@ fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<Vec<impo
         unsigned: arguments.unsigned,
         no_record: arguments.no_record.clone(),
         when_locked: if arguments.no_wait { WhenLocked::Fail } else { WhenLocked::Wait },
-        dry_run: arguments.dry_run,
         by: user.map_or_else(|| "unknown".to_owned(), |user| user.to_string_lossy().into_owned()),
         witness: None,
     };
@@ -165,6 +164,11 @@ fn output_error(error: &io::Error) -> Error {
 
 /// Opens a bundle in whichever form it is.
 fn open(path: &Path) -> Result<Box<dyn Carrier>> {
+    if mirror::is_mirror(path) {
+        let message = format!("{}: is a mirror; this command reads bundles", path.display());
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("serve and env take mirrors; what came into one is in its bundles/"));
+    }
     carrier::open(path, &std::env::temp_dir(), || {
         let stdin = io::stdin();
         if stdin.is_terminal() {

@@ -159,7 +159,11 @@ impl Progress for Console {
                     step.clone_into(&mut state.step);
                 }
                 match &self.bar {
-                    Some(bar) => bar.set_prefix(step.to_owned()),
+                    Some(bar) => {
+                        bar.reset();
+                        bar.set_message("");
+                        bar.set_prefix(step.to_owned());
+                    }
                     None if self.quiet => {}
                     None if self.json => self.event(&json!({ "event": "step", "step": step })),
                     None => self.write(&format!("{step}\n")),

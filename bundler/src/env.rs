@@ -53,6 +53,10 @@ pub fn env(path: &Path) -> Result<GoSettings> {
         let message = format!("{}: go reads modules from a directory or a server, not out of a tar", path.display());
         return Err(Error::new(ErrorKind::Usage, message).hint("unpack it: mkdir DIR && tar -xf NAME.tar -C DIR"));
     }
+    if !path.exists() {
+        let message = format!("{}: is neither a directory nor an address", path.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("an address begins with http:// or https://"));
+    }
     let without_record = if mirror::is_mirror(path) {
         let patterns: BTreeSet<String> =
             mirror::read_journal(path)?.into_iter().flat_map(|line| line.no_record).collect();

@@ -313,6 +313,8 @@ pub fn explain(message: &str, words: &str) -> Error {
         )
     } else if has(&["requires go >=", "toolchain not available"]) {
         (ErrorKind::GoTooOld, Some("install the Go version that is asked for, or set GOTOOLCHAIN=auto"))
+    } else if has(&["goproxy=off"]) {
+        (ErrorKind::Network, Some("GOPROXY is off, so go asks nobody: unset it, or name a proxy (go env GOPROXY)"))
     } else if has(&["replacement directory"]) {
         (
             ErrorKind::ReplacementMissing,
@@ -326,7 +328,6 @@ pub fn explain(message: &str, words: &str) -> Error {
         "tls handshake",
         "connection reset",
         "cmdgonetlimit",
-        "goproxy=off",
         "proxyconnect",
         "temporary failure in name resolution",
         "no route to host",

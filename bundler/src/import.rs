@@ -38,8 +38,6 @@ pub struct Options<'a> {
     pub no_record: Vec<String>,
     /// What to do while another import is under way.
     pub when_locked: WhenLocked,
-    /// Judge everything that can be judged without writing, and stop.
-    pub dry_run: bool,
     /// Who imports, for the journal.
     pub by: String,
     /// Sees every change before it is made; for tests.
@@ -75,19 +73,18 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
     let (root, bytes) = read_root(carrier)?;
     let id = BundleId::of(&bytes);
     // Judged before the mirror is touched: a bundle that is not wanted must not even make an empty one.
-    trust(&read_header(carrier, &root)?, options)?;
+    trust(carrier, &read_header(carrier, &root)?, options)?;
     let mut summary = Summary { id: id.to_string(), sha256: id.hex(), ..Summary::default() };
     let mirror = Mirror::open(&options.mirror, options.when_locked, options.witness, context)?;
     mirror.settle()?;
     if mirror.is_done(&id) {
-        context.progress.event(Event::Note(&format!("{}: bundle {id} is in the mirror already", carrier.name())));
         summary.already = true;
         mirror.durable().remove_staging(&crate::mirror::staging(&id))?;
         return Ok(summary);
     }
-    let import = Import { carrier, mirror: &mirror, options, context };
+    let import = Import { carrier, mirror: &mirror, context };
     match import.stage(&id, &root, &bytes, &mut summary) {
-        Ok(Some((head, staged))) => {
+        Ok((head, staged)) => {
             context.progress.event(Event::Step("publishing"));
             let published = publish::publish(&mirror, &head, staged, options, context, &mut summary);
             if published.as_ref().is_err_and(|error| error.kind == ErrorKind::NoSpace) {
@@ -95,7 +92,6 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
             }
             published?;
         }
-        Ok(None) => mirror.durable().remove_staging(&crate::mirror::staging(&id))?,
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
         Err(error) if error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace => {
             mirror.durable().remove_staging(&crate::mirror::staging(&id))?;
@@ -111,34 +107,28 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
 struct Import<'a> {
     carrier: &'a dyn Carrier,
     mirror: &'a Mirror<'a>,
-    options: &'a Options<'a>,
     context: &'a Context<'a>,
 }
 
 impl Import<'_> {
-    /// Steps 2 to 5; nothing for a dry run, which only fills the summary.
+    /// Steps 2 to 5.
     fn stage(
         &self,
         id: &BundleId,
         root: &Root,
         bundle: &[u8],
         summary: &mut Summary,
-    ) -> Result<Option<(stage::Head, stage::Staged)>> {
+    ) -> Result<(stage::Head, stage::Staged)> {
         self.context.progress.event(Event::Step("reading"));
         let head = stage::Head::stage(self.carrier, self.mirror, id, root, bundle)?;
         base(&head.requires, self.mirror)?;
         let plan = stage::Plan::make(&head, self.mirror)?;
         room(self.mirror, &plan)?;
-        if self.options.dry_run {
-            (summary.new_files, summary.new_bytes, summary.known_files) =
-                (plan.new_files, plan.new_bytes, plan.known_files);
-            return Ok(None);
-        }
         self.context.progress.event(Event::Step("staging"));
         let stage = stage::Stage { carrier: self.carrier, mirror: self.mirror, head: &head, context: self.context };
         let staged = stage.run()?;
         summary.kept = staged.judge(self.carrier, self.mirror)?;
-        Ok(Some((head, staged)))
+        Ok((head, staged))
     }
 }
 
@@ -173,28 +163,24 @@ fn refuse(carrier: &dyn Carrier, path: &str, reason: &str) -> Error {
 }
 
 /// Until signatures and the checksum database travel, both lacks must be accepted by name.
-fn trust(header: &Header, options: &Options<'_>) -> Result<()> {
+fn trust(carrier: &dyn Carrier, header: &Header, options: &Options<'_>) -> Result<()> {
+    let is_allowed = |claim: &&String| options.no_record.iter().any(|allowed| allowed == *claim || allowed == "*");
+    let claims: Vec<&str> =
+        header.without_record.iter().filter(|claim| !is_allowed(claim)).map(String::as_str).collect();
+    let mut lacks = Vec::new();
     if !options.unsigned {
-        let message = "bundle: is not signed, and nothing says that unsigned bundles are wanted";
-        return Err(Error::new(ErrorKind::Untrusted, message).hint(
-            "--unsigned takes it: then only its own hashes vouch for it, so compare the bundle id with the one its maker names",
-        ));
+        lacks.push("it is not signed".to_owned());
     }
-    let missing: Vec<&str> = header
-        .without_record
-        .iter()
-        .map(String::as_str)
-        .filter(|claim| !options.no_record.iter().any(|allowed| allowed == claim || allowed == "*"))
-        .collect();
-    if missing.is_empty() {
+    if !claims.is_empty() {
+        lacks.push(format!("its modules have no record of a checksum database ({})", claims.join(" ")));
+    }
+    if lacks.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "bundle: carries modules without a record of a checksum database ({}), which was not allowed",
-        missing.join(" ")
-    );
+    let message = format!("{}: {}, and nobody said that this is wanted", carrier.name(), lacks.join(", "));
     Err(Error::new(ErrorKind::Untrusted, message).hint(
-        "--no-record PATTERN allows it: go then verifies these modules against go.sum only, never against the public log",
+        "--unsigned takes what only its own hashes vouch for (compare the bundle id with the one its maker names); \
+         --no-record '*' takes modules that go will verify against go.sum only",
     ))
 }
 

@@ -20,6 +20,7 @@ use crate::module_cache;
 use crate::module_zip::Prover;
 use crate::source::Source;
 use modferry_format::{BundlePath, H1};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
@@ -124,14 +125,19 @@ impl WorkSpace {
             let _ = remove_tree(&self.dir.join(name));
         }
         remove_extracted(&self.caches().modules);
-        let kept = zips(&self.dir)
-            .iter()
-            .fold((0, 0), |(count, bytes), zip| (count + 1, bytes + fs::metadata(zip).map_or(0, |meta| meta.len())));
-        let left = self.left();
-        if kept.0 == 0 {
+        let own = zips(&self.dir);
+        // A zip that an earlier run has left lies in this one as well once go has taken it over.
+        let mut kept = BTreeMap::new();
+        for dir in self.leftovers.iter().map(|leftover| &leftover.dir).chain([&self.dir]) {
+            for zip in zips(dir) {
+                let bytes = fs::metadata(&zip).map_or(0, |meta| meta.len());
+                kept.insert(zip.strip_prefix(dir).unwrap_or(&zip).to_owned(), bytes);
+            }
+        }
+        if own.is_empty() {
             let _ = remove_tree(&self.dir);
         }
-        (kept.0 + left.0, kept.1 + left.1)
+        (kept.len() as u64, kept.values().sum())
     }
 }
 

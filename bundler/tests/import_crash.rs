@@ -63,7 +63,6 @@ fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) -> Result<S
         unsigned: true,
         no_record: vec!["*".to_owned()],
         when_locked: WhenLocked::Fail,
-        dry_run: false,
         by: "test".to_owned(),
         witness,
     };

@@ -14,14 +14,17 @@ Check it, with GNU coreutils alone:
 
 The first command prints nothing if the list files are whole, the second if every listed file is; the third
 finds files too many or too few, the fourth finds links and devices. The id of the bundle is the output of
-`sha256sum BUNDLE`; compare it with the one that the sender told you.
+`sha256sum BUNDLE` (its short form is the first 32 digits, in groups of four); compare it with the one that the sender
+told you.
 
 Use it, with the go command alone:
 
-    GOPROXY=file:///path/to/this/directory/download go mod download all
+    export GOPROXY=file:///path/to/this/directory/download
+    export GONOSUMDB='*' GONOPROXY=none GOTOOLCHAIN=local
+    go mod download all
 
-Modules named in without_record in bundle.json carry no proof from the public checksum database. Name them in
-GONOSUMDB (a * there means all of them). Do not name them in GOPRIVATE: it would make go leave the bundle.
+GONOSUMDB names the modules that carry no proof from the public checksum database: those of without_record in
+bundle.json, where a * means all of them. Do not name them in GOPRIVATE alone: it would make go leave the bundle.
 
 Any web server can serve the directory download/ as it is; GOPROXY is then its URL.
 ";

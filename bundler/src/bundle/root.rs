@@ -4,7 +4,7 @@ use crate::bundle::resolve::Resolver;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{Go, version_numbers};
 use crate::module_cache;
-use modferry_format::go_sum::{self, GoSum};
+use modferry_format::go_sum::{self, GoSum, Subject};
 use modferry_format::header::{Level, Root as HeaderRoot, RootKind};
 use modferry_format::{ModulePath, ModuleVersion, Version};
 use serde::Deserialize;
@@ -210,6 +210,23 @@ impl GoModJson {
         self.requires().any(|require| require.version.parse::<Version>().is_err())
     }
 
+    /// A warning where go.sum does not cover the requirements: then go asks for them inside, before it builds.
+    fn sums_lacking(&self, go_sum: &GoSum, name: &str) -> Option<Warning> {
+        let versions = self.requires().filter_map(|require| self.replaced(require)?.parse().ok());
+        let lacking: Vec<ModuleVersion> = versions
+            .filter(|version: &ModuleVersion| go_sum.expected(&Subject::GoMod(version.clone())).is_empty())
+            .collect();
+        let first = lacking.first()?;
+        let message = format!(
+            "{name}: go.sum says nothing of {first}{}; go build will stop for it inside",
+            match lacking.len() {
+                1 => String::new(),
+                more => format!(" and {} more of its requirements", more - 1),
+            }
+        );
+        Some(Warning::new(message, Some("go mod tidy completes it, here or inside")))
+    }
+
     fn requires(&self) -> impl Iterator<Item = &NameJson> {
         self.require.iter().flatten()
     }
@@ -266,7 +283,9 @@ impl Root {
         let read = |file: &Path| fs::read(file).map_err(|error| Error::io(file, "could not be read", &error));
         let copy = scratch.join("go.mod");
         write(&copy, &read(file)?)?;
-        let json = GoModJson::read(go, &copy, &name)?;
+        // The user's own file, which is only read, so that an error in it names its place.
+        let absolute = std::path::absolute(file).map_err(|error| Error::io(file, "could not be found", &error))?;
+        let json = GoModJson::read(go, &absolute, &name)?;
         check_go_line(&json.go, go, &name)?;
         for replace in json.local() {
             let target = directory.join(&replace.new.path);
@@ -289,7 +308,8 @@ impl Root {
         let sum_file = file.with_extension("sum");
         let go_sum = if sum_file.is_file() { read_go_sum(&sum_file)? } else { GoSum::default() };
         let has_sources = kind == RootKind::Module;
-        let warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
+        let mut warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
+        warnings.extend(has_sources.then(|| json.sums_lacking(&go_sum, &name)).flatten());
         let root = Self {
             header: header_root(kind, &json, None),
             go_mod: read(&copy)?,
@@ -424,6 +444,13 @@ fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |message: String, hint: &str| warnings.push(Warning::new(message, Some(hint)));
     if let Ok(text) = fs::read_to_string(directory.join("go.work")) {
+        let others = members_of(&text).filter(|member| !matches!(member.as_str(), "." | "./")).count();
+        if others > 0 && members_of(&text).all(|member| directory.join(member).join("go.mod").is_file()) {
+            warn(
+                format!("{name}: go.work is passed over: the bundle is for this module alone"),
+                "name the other modules as further roots, and build inside with GOWORK=off",
+            );
+        }
         for member in members_of(&text).filter(|member| !directory.join(member).join("go.mod").is_file()) {
             warn(
                 format!("{name}: go.work names {member}, where no go.mod is; go commands there will fail"),
@@ -432,11 +459,23 @@ fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
         }
     }
     let vendor = directory.join("vendor");
-    if vendor.is_dir() && !vendor.join("modules.txt").is_file() {
-        warn(
-            format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"),
-            "a module zip carries a stub of vendor: remove it, or build with -mod=mod",
-        );
+    let hint = "a module zip carries a stub of vendor: remove it, or build with -mod=mod";
+    match fs::read_to_string(vendor.join("modules.txt")) {
+        Ok(text) => {
+            let mut packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+            if let Some(package) = packages.find(|package| !vendor.join(package).is_dir()) {
+                warn(
+                    format!(
+                        "{name}: vendor does not have {package}, which its modules.txt names; go build there will fail"
+                    ),
+                    hint,
+                );
+            }
+        }
+        Err(_) if vendor.is_dir() => {
+            warn(format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"), hint);
+        }
+        Err(_) => {}
     }
     warnings
 }
