@@ -13,6 +13,7 @@
 mod imports;
 mod output;
 pub(crate) mod pack;
+mod request;
 mod resolve;
 mod root;
 mod seal;
@@ -30,8 +31,9 @@ use modferry_format::header::{
     Counts, DEFAULT_CHANNEL, DRAFT, EVERY_MODULE, FORMAT, Header, Level, NotCarried, Observation,
 };
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
+use request::Request;
 use resolve::{Refused, Resolver};
-use root::{Request, Root};
+use root::Root;
 use seal::Staging;
 use serde::Serialize;
 use std::collections::BTreeSet;
