@@ -210,12 +210,6 @@ impl<'a> Durable<'a> {
             .map_err(|error| Error::io(&self.root, "could not be written to the disk", &error))
     }
 
-    /// Begins with what [`Durable::sync`] will wait for, while there is other work to do; promises nothing.
-    pub fn sync_ahead(&self) {
-        // Where it fails, the sync that counts fails too.
-        let _ = crate::rename::sync_tree(&self.root);
-    }
-
     fn see(&self, step: Step) -> io::Result<()> {
         self.witness.map_or(Ok(()), |witness| witness.before(&step))
     }

@@ -24,6 +24,8 @@ pub const MAX_GO_MOD_BYTES: u64 = 16 << 20;
 pub const MAX_LICENSE_BYTES: u64 = 16 << 20;
 /// Most entries. Ours: the largest public modules have below 100,000; the names are kept to find collisions.
 pub const MAX_ENTRIES: usize = 500_000;
+/// Most elements in the path of an entry. Ours: the deepest public modules have below 30; each folder is kept.
+pub const MAX_DEPTH: usize = 256;
 /// Longest sum of all names, in bytes. Ours, for the same reason.
 pub const MAX_NAMES_BYTES: usize = 64 << 20;
 
@@ -107,30 +109,36 @@ impl ZipNames {
 
     /// Notes the path and its parents; refuses what is there already in another spelling or another role.
     fn occupy(&mut self, path: &str, is: Is) -> Result<(), Refusal> {
-        let folded = fold(path);
-        if let Some(seen) = self.seen.get_mut(folded.as_ref()) {
-            let spelled = seen.spelled.as_deref().unwrap_or(folded.as_ref());
-            if spelled != path {
-                return Err(format!("{spelled:?} and {path:?} differ in letter case only").into());
-            }
-            return match (seen.is, is) {
-                (Is::Parent, Is::Parent | Is::Directory) => {
-                    seen.is = is;
-                    Ok(())
-                }
-                (Is::Directory, Is::Parent) => Ok(()),
-                (Is::File, Is::File) | (Is::Directory, Is::Directory) => {
-                    Err(format!("two entries for {path:?}").into())
-                }
-                _ => Err(format!("{path:?} is both a file and a directory").into()),
-            };
+        if path.split('/').count() > MAX_DEPTH {
+            return Err("more than 256 folders deep".into());
         }
-        let spelled = (folded != path).then(|| path.into());
-        self.seen.insert(folded.as_ref().into(), Seen { spelled, is });
-        // A parent that is known has known parents, so this ends early for all but the first file of a folder.
-        match path.rsplit_once('/') {
-            Some((parent, _)) => self.occupy(parent, Is::Parent),
-            None => Ok(()),
+        let (mut path, mut is) = (path, is);
+        loop {
+            let folded = fold(path);
+            if let Some(seen) = self.seen.get_mut(folded.as_ref()) {
+                let spelled = seen.spelled.as_deref().unwrap_or(folded.as_ref());
+                if spelled != path {
+                    return Err(format!("{spelled:?} and {path:?} differ in letter case only").into());
+                }
+                return match (seen.is, is) {
+                    (Is::Parent, Is::Parent | Is::Directory) => {
+                        seen.is = is;
+                        Ok(())
+                    }
+                    (Is::Directory, Is::Parent) => Ok(()),
+                    (Is::File, Is::File) | (Is::Directory, Is::Directory) => {
+                        Err(format!("two entries for {path:?}").into())
+                    }
+                    _ => Err(format!("{path:?} is both a file and a directory").into()),
+                };
+            }
+            let spelled = (folded != path).then(|| path.into());
+            self.seen.insert(folded.as_ref().into(), Seen { spelled, is });
+            // A parent that is known has known parents, so this ends early for all but the first file of a folder.
+            match path.rsplit_once('/') {
+                Some((parent, _)) => (path, is) = (parent, Is::Parent),
+                None => return Ok(()),
+            }
         }
     }
 }
@@ -143,4 +151,18 @@ fn fold(path: &str) -> Cow<'_, str> {
     let simple =
         |c: char| unicode_case_mapping::case_folded(c).and_then(|code| char::from_u32(code.get())).unwrap_or(c);
     Cow::Owned(path.chars().map(simple).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_as_deep_as_a_name_can_be_is_refused_and_not_followed() {
+        let version: ModuleVersion = "example.com/a@v1.0.0".parse().unwrap();
+        let name = |depth: usize| format!("{version}/{}x", "a/".repeat(depth));
+        assert!(ZipNames::new(&version).add(&name(30_000), 0).is_err());
+        assert!(ZipNames::new(&version).add(&name(MAX_DEPTH - 1), 0).is_ok());
+        assert!(ZipNames::new(&version).add(&name(MAX_DEPTH), 0).is_err());
+    }
 }

@@ -25,13 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
-/// How long copies may wait in memory before the disk begins with them; about what the system writes in that time.
-const SYNC_AHEAD: Duration = Duration::from_millis(300);
 /// Findings that an error repeats; verify names all.
 const MAX_CAUSES: usize = 10;
 
@@ -285,20 +281,12 @@ impl Stage<'_> {
                 }
             };
             let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            // The disk writes while the processors prove.
-            let (ended, wait) = channel::<()>();
-            scope.spawn(move || {
-                while wait.recv_timeout(SYNC_AHEAD) == Err(RecvTimeoutError::Timeout) {
-                    self.mirror.durable().sync_ahead();
-                }
-            });
             let walked = self.walk(&mut staged, &mut checker, &shared, &queue);
             queue.close();
             for worker in workers {
                 // A mistake of ours must not end in an import without what that worker had in hand.
                 worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }
-            drop(ended);
             walked
         })?;
         self.context.interrupt.check()?;
