@@ -168,6 +168,9 @@ pub(crate) struct Import {
     /// Fail at once when another import is under way, instead of waiting for it
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Judge everything and say what would be published, but publish nothing; needs the same room for a while
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `env`.

@@ -68,9 +68,20 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             return Ok(ExitCode::SUCCESS);
         }
         Command::Import(arguments) => {
-            let imported = import_all(arguments, context)?;
-            let text: String = imported.iter().map(import_text).collect();
-            console.result(&json!({ "ok": true, "bundles": imported }), &text)
+            let (imported, failed) = import_all(arguments, context)?;
+            let text: String = imported.iter().map(|summary| import_text(summary, arguments.dry_run)).collect();
+            let Some(error) = failed else {
+                return console
+                    .result(&json!({ "ok": true, "bundles": imported }), &text)
+                    .map(|()| ExitCode::SUCCESS)
+                    .map_err(|error| output_error(&error));
+            };
+            // Those before the one that failed are in the mirror, and whoever asked must learn of it.
+            let code = ExitCode::from(error.kind.exit_code());
+            let json = json!({ "ok": false, "error": error, "bundles": imported });
+            console.result(&json, &text).map_err(|error| output_error(&error))?;
+            console.told(&error);
+            return Ok(code);
         }
     };
     written.map_err(|error| output_error(&error))?;
@@ -111,24 +122,62 @@ fn serve(arguments: &cli::Serve) -> Result<()> {
 }
 
 /// Imports one bundle after the other; the first that is refused ends it, those before it are in the mirror.
-fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<Vec<import::Summary>> {
-    let Some((mirror, bundles)) = arguments.paths.split_last() else { return Ok(Vec::new()) };
+fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<import::Summary>, Option<Error>)> {
+    let mut imported = Vec::new();
+    let Some((mirror, bundles)) = arguments.paths.split_last() else { return Ok((imported, None)) };
+    clear_umask();
     let user = ["SUDO_USER", "USER", "USERNAME"].iter().find_map(|name| context.environment.get(name));
-    let options = import::Options {
+    let mut options = import::Options {
         mirror: mirror.clone(),
         unsigned: arguments.unsigned,
         no_record: arguments.no_record.clone(),
+        dry_run: arguments.dry_run,
         when_locked: if arguments.no_wait { WhenLocked::Fail } else { WhenLocked::Wait },
         by: user.map_or_else(|| "unknown".to_owned(), |user| user.to_string_lossy().into_owned()),
         witness: None,
     };
-    bundles.iter().map(|bundle| import::import(open(bundle)?.as_ref(), &options, context)).collect()
+    // A dry run must not make a mirror: it judges against an empty one beside the place.
+    let empty = (arguments.dry_run && !mirror::is_mirror(mirror)).then(|| beside(mirror)).transpose()?;
+    if let Some(empty) = &empty {
+        options.mirror = empty.path().to_owned();
+    }
+    for bundle in bundles {
+        match open(bundle).and_then(|bundle| import::import(bundle.as_ref(), &options, context)) {
+            Ok(summary) => imported.push(summary),
+            Err(error) => return Ok((imported, Some(error))),
+        }
+    }
+    Ok((imported, None))
 }
 
-fn import_text(summary: &import::Summary) -> String {
+/// A directory that goes away again, on the file system where a mirror would be made.
+fn beside(mirror: &Path) -> Result<tempfile::TempDir> {
+    let there = mirror.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
+    tempfile::tempdir_in(there)
+        .map_err(|error| Error::io(there, "a directory for the dry run could not be made", &error))
+}
+
+/// What is made in a mirror has its mode from the start, whatever the umask of the user is.
+fn clear_umask() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::empty());
+}
+
+fn import_text(summary: &import::Summary, dry_run: bool) -> String {
     let id = &summary.id;
     if summary.already {
         return format!("bundle {id}: in the mirror already\n");
+    }
+    if dry_run {
+        let mut text = format!(
+            "bundle {id}: good; {} would be published, {} there already\n",
+            count(summary.new_files, "file"),
+            summary.known_files
+        );
+        text.extend(
+            summary.kept.iter().map(|path| format!("would keep {path}: the mirror has the same in other bytes\n")),
+        );
+        return text;
     }
     let mut text = format!(
         "bundle {id}: {} published ({}, {}), {} there already, {:.1} s\n",

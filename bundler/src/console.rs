@@ -74,12 +74,19 @@ impl Console {
         }
     }
 
-    /// Writes an error.
+    /// Writes an error that is all there is to say.
     pub(crate) fn error(&self, error: &Error) {
-        self.clear();
         if self.json {
             // The result of a command that failed is its error.
             let _ = self.result(&json!({ "ok": false, "error": error }), "");
+        }
+        self.told(error);
+    }
+
+    /// Writes an error that stands in the JSON result already.
+    pub(crate) fn told(&self, error: &Error) {
+        self.clear();
+        if self.json {
             return;
         }
         let mut text = format!("{} {}\n", self.paint("error:", "31;1"), error.message);

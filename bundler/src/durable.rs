@@ -10,15 +10,18 @@
 //!   loss of power. One `syncfs` for all files (measured on the 2,406 files of a prometheus bundle, three runs: 0.28 to
 //!   0.65 s, sixteen threads of fdatasync 0.44 to 1.10 s, and no list of files to keep); where there is no syncfs, every
 //!   file and directory is synced
-//! - nothing is deleted but staging
+//! - files and directories have their modes from the moment they are made, so that a crash leaves no other; the umask of
+//!   the process is for its main function to clear
+//! - no link is followed, and nothing is deleted but staging
 //! - an error is final for what it was about: nothing is tried again on the same descriptor
 //!
 //! A [`Witness`] sees each step before it is done and can refuse it. The product has none; tests record the steps,
 //! replay any part of them without what was not synced, and stop an import at any of them.
 
-use crate::error::{Error, Result};
+use crate::beneath::{Beneath, Kind};
+use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -61,87 +64,108 @@ pub enum Published {
 
 /// The one way to change a mirror.
 pub struct Durable<'a> {
-    root: PathBuf,
+    beneath: Beneath,
     witness: Option<&'a dyn Witness>,
     /// Directories that are known to be there: most files share theirs with others.
     dirs: Mutex<HashSet<PathBuf>>,
 }
 
+/// Mode of a file that is published, and of all that becomes one.
+const FILE_MODE: u32 = 0o444;
+
 impl<'a> Durable<'a> {
     /// For the mirror at `root`, a directory that is there.
-    pub fn new(root: &Path, witness: Option<&'a dyn Witness>) -> Self {
-        Self { root: root.to_owned(), witness, dirs: Mutex::default() }
+    pub fn new(root: &Path, witness: Option<&'a dyn Witness>) -> Result<Self> {
+        let beneath = Beneath::new(root).map_err(|error| Error::io(root, "could not be opened", &error))?;
+        Ok(Self { beneath, witness, dirs: Mutex::default() })
     }
 
-    /// Where a path of the mirror lies.
+    /// The files of the mirror, for reading.
+    pub fn files(&self) -> &Beneath {
+        &self.beneath
+    }
+
+    /// The file to lock before anything is changed; it has no content.
+    pub fn lock_file(&self) -> Result<File> {
+        let path = Path::new("lock");
+        self.beneath.append(path, 0o600).map_err(|error| Error::io(&self.full(path), "could not be opened", &error))
+    }
+
+    /// Where a path of the mirror lies, for messages.
     pub fn full(&self, path: &Path) -> PathBuf {
-        self.root.join(path)
+        self.beneath.full(path)
     }
 
     /// Makes a directory and those above it.
     pub fn make_dir(&self, path: &Path) -> Result<()> {
-        if self.dirs().contains(path) {
+        if path.as_os_str().is_empty() || self.dirs().contains(path) {
             return Ok(());
         }
-        let full = self.full(path);
-        if full.is_dir() {
-            self.dirs().insert(path.to_owned());
-            return Ok(());
-        }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        // From the top, so that no link on the way is followed.
+        if let Some(parent) = path.parent() {
             self.make_dir(parent)?;
         }
-        let made = self.see(Step::MakeDir(path.to_owned())).and_then(|()| fs::create_dir(&full));
-        match made.and_then(|()| set_mode(&full, if is_public(path) { 0o755 } else { 0o700 })) {
-            // Another thread of this import was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && full.is_dir() => {}
-            Err(error) => return Err(Error::io(&full, "the directory could not be made", &error)),
-            Ok(()) => {}
+        let failed = |error: io::Error| Error::io(&self.full(path), "the directory could not be made", &error);
+        match self.beneath.kind(path).map_err(failed)? {
+            Some(Kind::Directory) => {}
+            Some(_) => return Err(self.stranger(path, "is no directory")),
+            None => {
+                let mode = if is_public(path) { 0o755 } else { 0o700 };
+                let made = self.see(Step::MakeDir(path.to_owned())).and_then(|()| self.beneath.make_dir(path, mode));
+                match made {
+                    // Another thread of this import was faster.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    other => other.map_err(failed)?,
+                }
+            }
         }
         self.dirs().insert(path.to_owned());
         Ok(())
+    }
+
+    /// The error for something in the mirror that no import has put there.
+    pub(crate) fn stranger(&self, path: &Path, what: &str) -> Error {
+        Error::new(ErrorKind::MirrorDamaged, format!("{}: {what}; no import leaves it so", self.full(path).display()))
+            .hint("find out who put it there, and take it away; nothing was done with it")
     }
 
     fn dirs(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
         self.dirs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn make_parent(&self, path: &Path) -> Result<()> {
+        path.parent().map_or(Ok(()), |parent| self.make_dir(parent))
+    }
+
     /// Makes a file of staging, its directory too; one that is there is made anew.
     pub fn create(&self, path: &Path) -> Result<Writer<'_>> {
-        if let Some(parent) = path.parent() {
-            self.make_dir(parent)?;
-        }
-        let full = self.full(path);
+        self.make_parent(path)?;
         let create = || {
             self.see(Step::Create(path.to_owned()))?;
-            match File::create_new(&full) {
+            match self.beneath.create_new(path, FILE_MODE) {
                 // Never through a name that is there: a half-written file of a run that was killed, or worse a link.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    fs::remove_file(&full)?;
-                    File::create_new(&full)
+                    self.beneath.remove(path)?;
+                    self.beneath.create_new(path, FILE_MODE)
                 }
                 other => other,
             }
         };
-        let file = create().map_err(|error| Error::io(&full, "could not be made", &error))?;
+        let file = create().map_err(|error| Error::io(&self.full(path), "could not be made", &error))?;
         Ok(Writer { durable: self, path: path.to_owned(), file })
     }
 
     /// Gives a file or directory a name that is free.
     pub fn publish(&self, from: &Path, to: &Path) -> Result<Published> {
-        if let Some(parent) = to.parent() {
-            self.make_dir(parent)?;
-        }
-        let (full_from, full_to) = (self.full(from), self.full(to));
-        let renamed = self
-            .see(Step::Publish(from.to_owned(), to.to_owned()))
-            .and_then(|()| crate::rename::rename_new(&full_from, &full_to));
+        self.make_parent(to)?;
+        let renamed =
+            self.see(Step::Publish(from.to_owned(), to.to_owned())).and_then(|()| self.beneath.rename_new(from, to));
         match renamed {
             Ok(()) => Ok(Published::New),
             Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
                 Ok(Published::Exists)
             }
-            Err(error) => Err(Error::io(&full_to, "could not be published", &error)),
+            Err(error) => Err(Error::io(&self.full(to), "could not be published", &error)),
         }
     }
 
@@ -156,21 +180,16 @@ impl<'a> Durable<'a> {
 
     /// Puts a file of staging, whose bytes a [`Durable::sync`] has brought to the disk, in the place of another.
     pub fn put(&self, from: &Path, path: &Path) -> Result<()> {
-        if let Some(parent) = path.parent() {
-            self.make_dir(parent)?;
-        }
-        let (full_from, full_to) = (self.full(from), self.full(path));
+        self.make_parent(path)?;
         self.see(Step::Replace(from.to_owned(), path.to_owned()))
-            .and_then(|()| fs::rename(&full_from, &full_to))
-            .map_err(|error| Error::io(&full_to, "could not be replaced", &error))
+            .and_then(|()| self.beneath.rename(from, path))
+            .map_err(|error| Error::io(&self.full(path), "could not be replaced", &error))
     }
 
     /// Adds a line to a file.
     pub fn append(&self, path: &Path, line: &str) -> Result<()> {
-        let full = self.full(path);
         let append = || {
-            let mut file = OpenOptions::new().read(true).append(true).create(true).open(&full)?;
-            set_mode(&full, if is_public(path) { 0o644 } else { 0o600 })?;
+            let mut file = self.beneath.append(path, if is_public(path) { 0o644 } else { 0o600 })?;
             let mut bytes = Vec::new();
             if file.metadata()?.len() > 0 {
                 file.seek(SeekFrom::End(-1))?;
@@ -187,27 +206,25 @@ impl<'a> Durable<'a> {
             self.see(Step::SyncFile(path.to_owned()))?;
             file.sync_all()
         };
-        append().map_err(|error| Error::io(&full, "a line could not be added", &error))
+        append().map_err(|error| Error::io(&self.full(path), "a line could not be added", &error))
     }
 
     /// Removes a tree of staging; one that is not there is fine.
     pub fn remove_staging(&self, path: &Path) -> Result<()> {
         debug_assert!(path.starts_with("staging"), "only staging is ever removed");
-        let full = self.full(path);
         self.dirs().retain(|dir| !dir.starts_with(path));
-        if !full.exists() {
-            return Ok(());
-        }
-        self.see(Step::Remove(path.to_owned()))
-            .and_then(|()| fs::remove_dir_all(&full))
-            .map_err(|error| Error::io(&full, "could not be removed", &error))
+        let remove = || match self.beneath.kind(path)? {
+            None => Ok(()),
+            Some(_) => self.see(Step::Remove(path.to_owned())).and_then(|()| self.beneath.remove(path)),
+        };
+        remove().map_err(|error| Error::io(&self.full(path), "could not be removed", &error))
     }
 
     /// Returns when everything done before is on the disk.
     pub fn sync(&self) -> Result<()> {
         self.see(Step::SyncAll)
-            .and_then(|()| crate::rename::sync_tree(&self.root))
-            .map_err(|error| Error::io(&self.root, "could not be written to the disk", &error))
+            .and_then(|()| self.beneath.sync())
+            .map_err(|error| Error::io(self.beneath.path(), "could not be written to the disk", &error))
     }
 
     fn see(&self, step: Step) -> io::Result<()> {
@@ -233,20 +250,17 @@ impl Writer<'_> {
         seen.and_then(|()| self.file.write_all(bytes)).map_err(|error| self.failed(&error))
     }
 
-    /// Ends the file, readable for all and writable for nobody; [`Durable::sync`] brings it to the disk.
-    pub fn finish(self) -> Result<File> {
-        set_read_only(&self.file).map_err(|error| self.failed(&error))?;
-        Ok(self.file)
+    /// Ends the file, which can be read through what this gives; [`Durable::sync`] brings it to the disk.
+    pub fn finish(self) -> File {
+        self.file
     }
 
-    /// Ends the file and brings it to the disk at once.
+    /// Brings the file to the disk at once.
     pub fn finish_synced(self) -> Result<()> {
-        let sync = || {
-            set_read_only(&self.file)?;
-            self.durable.see(Step::SyncFile(self.path.clone()))?;
-            self.file.sync_all()
-        };
-        sync().map_err(|error| self.failed(&error))
+        self.durable
+            .see(Step::SyncFile(self.path.clone()))
+            .and_then(|()| self.file.sync_all())
+            .map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &io::Error) -> Error {
@@ -254,31 +268,7 @@ impl Writer<'_> {
     }
 }
 
-/// What is served and what says what is served can be read by all, the rest by the importing user alone. The user's
-/// umask does not count.
+/// What is served and what says what is served can be read by all, the rest by the importing user alone.
 fn is_public(path: &Path) -> bool {
     path.starts_with("download") || path.starts_with("ledger")
-}
-
-#[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn set_read_only(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o444))
-}
-
-#[cfg(not(unix))]
-fn set_read_only(_: &File) -> io::Result<()> {
-    // A read-only file could not be renamed over there; who may write is for the directory's own rights.
-    Ok(())
 }

@@ -10,21 +10,27 @@
 //!
 //! A killed import leaves files in staging. The next one hashes them again before they count.
 
+mod derive;
+mod head;
+mod judge;
+mod plan;
 mod publish;
 mod stage;
 
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, Opener, fault_of_carrier};
 use crate::context::{Context, Event};
 use crate::durable::Witness;
-use crate::error::{Error, ErrorKind, Result};
-use crate::head::header_error;
-use crate::mirror::{Mirror, WhenLocked};
-use modferry_format::go_sum::Subject;
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::mirror::{Mirror, WhenLocked, staging};
+use crate::source::Source;
+use head::{Head, LineNumber};
 use modferry_format::header::Header;
-use modferry_format::requires::Requires;
-use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
-use modferry_format::{BundleId, FileSha256, Invalid};
+use modferry_format::root::{BUNDLE, HeadFile};
+use modferry_format::{BundleId, FileSha256};
+use plan::Plan;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -36,6 +42,8 @@ pub struct Options<'a> {
     pub unsigned: bool,
     /// Patterns of modules to take without a record of a checksum database.
     pub no_record: Vec<String>,
+    /// Only say what would come of it: everything is done but publishing, and what was staged is removed.
+    pub dry_run: bool,
     /// What to do while another import is under way.
     pub when_locked: WhenLocked,
     /// Who imports, for the journal.
@@ -63,6 +71,8 @@ pub struct Summary {
     pub new_versions: u64,
     /// Files of the same identity in other bytes: those of the mirror were kept.
     pub kept: Vec<String>,
+    /// What in the mirror is not as imports leave it; the import went on around it.
+    pub damaged: Vec<String>,
     /// Wall time, in seconds.
     pub seconds: f64,
 }
@@ -70,36 +80,35 @@ pub struct Summary {
 /// Imports one bundle.
 pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
-    let (root, bytes) = read_root(carrier)?;
+    let (root, bytes) = head::read_root(carrier)?;
     let id = BundleId::of(&bytes);
     // Judged before the mirror is touched: a bundle that is not wanted must not even make an empty one.
-    trust(carrier, &read_header(carrier, &root)?, options)?;
+    trust(carrier, &head::read_header(carrier, &root)?, options)?;
     let mut summary = Summary { id: id.to_string(), sha256: id.hex(), ..Summary::default() };
     let mirror = Mirror::open(&options.mirror, options.when_locked, options.witness, context)?;
     mirror.settle()?;
-    if mirror.is_done(&id) {
-        summary.already = true;
-        mirror.durable().remove_staging(&crate::mirror::staging(&id))?;
-        return Ok(summary);
-    }
-    let import = Import { carrier, mirror: &mirror, context };
-    match import.stage(&id, &root, &bytes, &mut summary) {
-        Ok((head, staged)) => {
-            context.progress.event(Event::Step("publishing"));
-            let published = publish::publish(&mirror, &head, staged, options, context, &mut summary);
-            if published.as_ref().is_err_and(|error| error.kind == ErrorKind::NoSpace) {
-                mirror.durable().remove_staging(&crate::mirror::staging(&id))?;
-            }
-            published?;
-        }
+    context.progress.event(Event::Step("reading"));
+    let imported = Head::stage(carrier, &mirror, &id, &root, &bytes).and_then(|head| {
+        let import = Import { carrier, mirror: &mirror, head: &head, options, context };
+        import.run(&mut summary)
+    });
+    if let Err(mut error) = imported {
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
-        Err(error) if error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace => {
-            mirror.durable().remove_staging(&crate::mirror::staging(&id))?;
-            return Err(error);
+        if error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace {
+            mirror.durable().remove_staging(&staging(&id))?;
+        } else if error.kept.is_none() {
+            let staged = mirror.durable().full(&staging(&id));
+            error.kept =
+                Some(format!("what was copied so far, in {}: the same command goes on with it", staged.display()));
         }
-        Err(error) => return Err(error),
+        return Err(error);
     }
     summary.seconds = started.elapsed().as_secs_f64();
+    for damage in &summary.damaged {
+        let hint =
+            "import the bundle again that brought it (ledger/@index.jsonl names it), or put the file back from a copy";
+        context.progress.event(Event::Warning(&Warning::new(damage.clone(), Some(hint))));
+    }
     Ok(summary)
 }
 
@@ -107,47 +116,76 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
 struct Import<'a> {
     carrier: &'a dyn Carrier,
     mirror: &'a Mirror<'a>,
+    head: &'a Head,
+    options: &'a Options<'a>,
     context: &'a Context<'a>,
 }
 
 impl Import<'_> {
-    /// Steps 2 to 5.
-    fn stage(
-        &self,
-        id: &BundleId,
-        root: &Root,
-        bundle: &[u8],
-        summary: &mut Summary,
-    ) -> Result<(stage::Head, stage::Staged)> {
-        self.context.progress.event(Event::Step("reading"));
-        let head = stage::Head::stage(self.carrier, self.mirror, id, root, bundle)?;
-        base(&head.requires, self.mirror)?;
-        let plan = stage::Plan::make(&head, self.mirror)?;
-        room(self.mirror, &plan)?;
-        self.context.progress.event(Event::Step("staging"));
-        let stage = stage::Stage { carrier: self.carrier, mirror: self.mirror, head: &head, context: self.context };
-        let staged = stage.run()?;
-        summary.kept = staged.judge(self.carrier, self.mirror)?;
-        Ok((head, staged))
+    /// Steps 3 to 6.
+    fn run(&self, summary: &mut Summary) -> Result<()> {
+        let (mirror, head, context) = (self.mirror, self.head, self.context);
+        plan::base(head, mirror, context)?;
+        let plan = Plan::make(head, mirror, context)?;
+        let is_repair = mirror.done(&head.id.hex())?.is_some();
+        if is_repair && plan.is_there() {
+            summary.already = true;
+            return mirror.durable().remove_staging(&staging(&head.id));
+        }
+        plan::room(mirror, &plan)?;
+        context.progress.event(Event::Step("staging"));
+        let mut facts = stage::Stage { carrier: self.carrier, mirror, head, context }.run()?;
+        let judgement = judge::judge(head, &mut facts, self.carrier, mirror, context)?;
+        if self.options.dry_run {
+            summary.known_files = plan.known_files;
+            summary.new_files = plan.published - plan.known_files - judgement.kept.len() as u64;
+            summary.kept = judgement.kept;
+            return mirror.durable().remove_staging(&staging(&head.id));
+        }
+        context.progress.event(Event::Step("publishing"));
+        let (facts, judgement, options) = (&facts, &judgement, self.options);
+        publish::Publish { mirror, head, facts, judgement, published: plan.published, is_repair, options, context }
+            .run(summary)?;
+        summary.kept.clone_from(&judgement.kept);
+        Ok(())
     }
 }
 
-fn read_root(carrier: &dyn Carrier) -> Result<(Root, Vec<u8>)> {
-    let bytes = match carrier.head(BUNDLE) {
-        Ok(Some(source)) => source.read_all(MAX_BUNDLE_BYTES),
-        Ok(None) => {
-            let message = format!("{}: is no bundle: it has no file named BUNDLE", carrier.name());
-            return Err(Error::new(ErrorKind::BundleInvalid, message)
-                .hint("name a bundle, then the mirror: modferry import BUNDLE... MIRROR"));
-        }
-        Err(error) => Err(error),
-    };
-    let bytes = bytes.map_err(|error| medium(carrier, BUNDLE, &error))?;
-    let root = String::from_utf8_lossy(&bytes)
-        .parse()
-        .map_err(|invalid: Invalid| refuse(carrier, BUNDLE, &invalid.to_string()))?;
-    Ok((root, bytes))
+/// What a copy came to.
+struct Copied {
+    sha256: FileSha256,
+    /// The copy, to be read.
+    source: Source,
 }
+
+/// Copies `size` bytes into staging; a file that has more of them is cut off one byte later, for its hash is wrong anyway.
+fn copy(carrier: &dyn Carrier, name: &str, size: u64, bytes: Opener, mirror: &Mirror<'_>, to: &Path) -> Result<Copied> {
+    let mut writer = mirror.durable().create(to)?;
+    let mut sha256 = Sha256::new();
+    // A failure of the mirror's own disk is another thing than one of the medium.
+    let (mut own, mut left) = (None, size + 1);
+    let passed = bytes.pass(&mut |part| {
+        let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        left -= part.len() as u64;
+        sha256.update(part);
+        writer.write_all(part).map_err(|error| {
+            own = Some(error);
+            io::Error::other("the copy failed")
+        })?;
+        if left == 0 { Err(io::Error::other(GREW)) } else { Ok(()) }
+    });
+    match (own, passed) {
+        (Some(own), _) => return Err(own),
+        (None, Err(_)) if left == 0 => {}
+        (None, Err(error)) => return Err(medium(carrier, name, &fault_of_carrier(error)?)),
+        (None, Ok(())) => {}
+    }
+    let source = Source::whole(writer.finish(), size + 1 - left);
+    Ok(Copied { sha256: FileSha256::from_digest(sha256.finalize().into()), source })
+}
+
+/// Ends the reading of a file that grew since it was looked at.
+const GREW: &str = "has more bytes than when it was looked at";
 
 /// The error for a file of the bundle that cannot be read.
 fn medium(carrier: &dyn Carrier, path: &str, error: &std::io::Error) -> Error {
@@ -184,87 +222,9 @@ fn trust(carrier: &dyn Carrier, header: &Header, options: &Options<'_>) -> Resul
     ))
 }
 
-/// What the bundle counts on must be in the mirror.
-fn base(requires: &Requires, mirror: &Mirror<'_>) -> Result<()> {
-    let mut missing = Vec::new();
-    for line in &requires.modules {
-        let version = line.subject.version();
-        let name = match &line.subject {
-            Subject::Zip(_) => format!("@v/{}.zip", version.version().escaped()),
-            Subject::GoMod(_) => format!("@v/{}.mod", version.version().escaped()),
-        };
-        if mirror.ledger(version.path())?.get(&name).and_then(|known| known.h1) != Some(line.h1) {
-            missing.push(line.to_string());
-        }
-    }
-    missing.extend(requires.heads.iter().map(ToString::to_string));
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let error = Error::new(
-        ErrorKind::BundleInvalid,
-        format!("bundle: needs {} things that this mirror does not have", missing.len()),
-    );
-    let error = missing.into_iter().take(10).fold(error, Error::because);
-    Err(error.hint("import the bundle that it was made after first, or make a full one"))
-}
-
-/// Share of the file system that an import leaves free, in percent: what a database or a log beside it needs to live.
-const RESERVE_PERCENT: u64 = 3;
-
-/// Files and directories that every import makes beside those of its content: head files and their directories.
-#[cfg(unix)]
-const HEAD_INODES: u64 = 32;
-
-#[cfg(unix)]
-fn room(mirror: &Mirror<'_>, plan: &stage::Plan) -> Result<()> {
-    let stat = rustix::fs::statvfs(mirror.path())
-        .map_err(|error| Error::io(mirror.path(), "its free space could not be found", &error.into()))?;
-    let block = stat.f_frsize.max(1);
-    // Each file takes whole blocks; its directory entries come on top.
-    let needed = plan.new_bytes + (plan.new_files + plan.new_dirs) * block;
-    let free = (stat.f_bavail * block).saturating_sub(stat.f_blocks * block / 100 * RESERVE_PERCENT);
-    let error = |what: String| {
-        Error::new(ErrorKind::NoSpace, format!("{}: not enough room: {what}", mirror.path().display()))
-            .hint("free some, or put the mirror on a larger file system; the mirror is as it was")
-    };
-    if needed > free {
-        return Err(error(format!(
-            "{needed} bytes are needed, {free} are free after a reserve of {RESERVE_PERCENT} %"
-        )));
-    }
-    let inodes = plan.new_files + plan.new_dirs + HEAD_INODES;
-    // A file system without a count of its own says 0 of 0.
-    if stat.f_files > 0 && inodes > stat.f_favail {
-        return Err(error(format!("{inodes} inodes are needed, {} are free", stat.f_favail)));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn room(_: &Mirror<'_>, _: &stage::Plan) -> Result<()> {
-    Ok(())
-}
-
-/// Reads the header; a format that is not known ends everything.
-fn read_header(carrier: &dyn Carrier, root: &Root) -> Result<Header> {
-    let file = HeadFile::BundleJson;
-    let bytes = match carrier.head(file.name()) {
-        Ok(Some(source)) => source.read_all(file.max_bytes()).map_err(|error| medium(carrier, file.name(), &error))?,
-        Ok(None) => return Err(refuse(carrier, file.name(), "missing")),
-        Err(error) => return Err(medium(carrier, file.name(), &error)),
-    };
-    let header = Header::parse(&bytes).map_err(|error| header_error(carrier, &error))?;
-    let hash = FileSha256::of(&bytes);
-    if hash != root.sum(file) {
-        return Err(refuse(carrier, file.name(), &format!("has sha256 {hash}, BUNDLE states {}", root.sum(file))));
-    }
-    Ok(header)
-}
-
 /// Where the copies of the head files are staged.
 fn staged_head(id: &BundleId, name: &str) -> PathBuf {
-    crate::mirror::staging(id).join("head").join(name)
+    staging(id).join("head").join(name)
 }
 
 /// All files that belong into the evidence, in the order of a carrier, without signatures.
@@ -272,12 +232,12 @@ fn head_names() -> impl Iterator<Item = &'static str> {
     std::iter::once(BUNDLE).chain(HeadFile::ALL.iter().map(|file| file.name()))
 }
 
-/// Where a file of the content is staged.
-fn staged_file(id: &BundleId, path: &str) -> PathBuf {
-    crate::mirror::staging(id).join("files").join(path)
+/// Where a file of the content is staged: by the number of its line in the manifest, which is the same each time.
+fn staged_file(id: &BundleId, number: LineNumber) -> PathBuf {
+    staging(id).join("files").join(number.to_string())
 }
 
-/// Where a changing file waits to be put in place.
-fn staged_change(id: &BundleId, path: &Path) -> PathBuf {
-    crate::mirror::staging(id).join("changes").join(path)
+/// Where a file that changes waits to be put in place.
+fn staged_change(id: &BundleId, name: &str) -> PathBuf {
+    staging(id).join("changes").join(name)
 }

@@ -6,9 +6,10 @@
 //! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
-//! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it
+//! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
 //! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`]
 
+mod beneath;
 pub mod bundle;
 pub mod byte_size;
 pub mod carrier;
@@ -16,15 +17,16 @@ pub mod context;
 pub mod durable;
 pub mod env;
 pub mod error;
+mod findings;
 pub mod go_command;
 pub mod head;
 pub mod import;
 pub mod jobs;
+mod lines;
 pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
 pub mod module_zip;
-mod rename;
 pub mod show;
 pub mod source;
 pub mod tape;

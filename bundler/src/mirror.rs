@@ -12,12 +12,14 @@
 //! lock                             held by whoever changes the mirror
 //! ```
 
-use crate::context::{Context, Event};
+use crate::beneath::Kind;
+use crate::context::{Context, Event, Progress};
 use crate::durable::{Durable, Witness};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Warning};
 use modferry_format::ledger::{self, Ledger};
-use modferry_format::{BundleId, ModulePath};
+use modferry_format::{BundleId, FileSha256, ModulePath};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ use std::time::Duration;
 pub const DONE: &str = "done";
 /// The journal.
 pub const JOURNAL: &str = "journal.jsonl";
+/// Largest `done` file that is read, in bytes; its longest part is the patterns without record.
+const MAX_LINE_BYTES: u64 = 1 << 20;
 /// How often a waiting import looks whether it should stop.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -42,8 +46,8 @@ pub enum WhenLocked {
 
 /// A mirror that is ours to change until dropped.
 pub struct Mirror<'a> {
-    path: PathBuf,
     durable: Durable<'a>,
+    progress: &'a dyn Progress,
     _lock: File,
 }
 
@@ -78,7 +82,7 @@ impl<'a> Mirror<'a> {
         path: &Path,
         when_locked: WhenLocked,
         witness: Option<&'a dyn Witness>,
-        context: &Context<'_>,
+        context: &'a Context<'_>,
     ) -> Result<Self> {
         let known = [
             "download",
@@ -108,16 +112,15 @@ impl<'a> Mirror<'a> {
                     Error::new(ErrorKind::Usage, message).hint("name a mirror, or an empty directory for a new one")
                 );
             }
-            fs::create_dir_all(path).map_err(|error| Error::io(path, "the mirror could not be made", &error))?;
+            make_root(path).map_err(|error| Error::io(path, "the mirror could not be made", &error))?;
         }
-        let lock = File::create(path.join("lock"))
-            .map_err(|error| Error::io(path, "the mirror could not be locked", &error))?;
+        let durable = Durable::new(path, witness)?;
+        let lock = durable.lock_file()?;
         wait_for(&lock, path, when_locked, context)?;
-        let durable = Durable::new(path, witness);
         for name in ["download", "ledger", "bundles", "staging"] {
             durable.make_dir(Path::new(name))?;
         }
-        Ok(Self { path: path.to_owned(), durable, _lock: lock })
+        Ok(Self { durable, progress: context.progress, _lock: lock })
     }
 
     /// How it is changed.
@@ -127,49 +130,82 @@ impl<'a> Mirror<'a> {
 
     /// Its root.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.durable.files().path()
     }
 
-    /// Whether a bundle is committed.
-    pub fn is_done(&self, id: &BundleId) -> bool {
-        self.path.join(evidence(id)).join(DONE).is_file()
+    /// The journal line of a bundle that is committed, and its text. A `done` file that is damaged commits nothing; the user is told,
+    /// and importing the bundle again writes it anew.
+    pub fn done(&self, id: &str) -> Result<Option<(JournalLine, String)>> {
+        let path = Path::new("bundles").join(id).join(DONE);
+        let bytes = match self.durable.files().kind(&path) {
+            Ok(None) => return Ok(None),
+            Ok(Some(Kind::File(_))) => self.durable.files().read(&path, MAX_LINE_BYTES),
+            Ok(Some(_)) => return Err(self.durable.stranger(&path, "is no file")),
+            Err(error) => Err(error),
+        };
+        let bytes = match bytes {
+            Err(error) if error.kind() != io::ErrorKind::FileTooLarge => {
+                return Err(Error::io(&self.durable.full(&path), "could not be read", &error));
+            }
+            other => other.unwrap_or_default(),
+        };
+        let text = String::from_utf8(bytes).unwrap_or_default().trim_end().to_owned();
+        let line = serde_json::from_str::<JournalLine>(&text).ok();
+        let line = line.filter(|line| line.bundle == id && !text.contains('\n')).map(|line| (line, text));
+        if line.is_none() {
+            let message =
+                format!("{}: is damaged, so its bundle counts as not imported", self.durable.full(&path).display());
+            let hint = "import that bundle again; nothing of it is published twice";
+            self.progress.event(Event::Warning(&Warning::new(message, Some(hint))));
+        }
+        Ok(line)
     }
 
     /// The ledger of one module; empty for one that is not here.
     pub fn ledger(&self, module: &ModulePath) -> Result<Ledger> {
-        let path = self.path.join(Ledger::path(module));
-        let text = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
-            Ok(meta) if meta.len() > ledger::MAX_BYTES => {
-                return Err(Error::new(ErrorKind::MirrorDamaged, format!("{}: larger than 64 MiB", path.display())));
-            }
-            _ => fs::read_to_string(&path).map_err(|error| Error::io(&path, "the ledger could not be read", &error))?,
+        let path = PathBuf::from(Ledger::path(module));
+        let damaged = |reason: String| {
+            let message = format!("{}: the ledger is damaged", self.durable.full(&path).display());
+            let hint = "put the file back from a copy of the mirror; the ledger of a module can also be made again: move the \
+                        file away and import the bundles again that brought the module (ledger/@index.jsonl names them)";
+            Error::new(ErrorKind::MirrorDamaged, message).because(reason).hint(hint)
         };
-        text.parse().map_err(|invalid: modferry_format::Invalid| {
-            Error::new(ErrorKind::MirrorDamaged, format!("{}: the ledger is damaged", path.display()))
-                .because(invalid.to_string())
-        })
+        let bytes = match self.durable.files().read(&path, ledger::MAX_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(damaged(error.to_string())),
+            other => {
+                other.map_err(|error| Error::io(&self.durable.full(&path), "the ledger could not be read", &error))?
+            }
+        };
+        let text = String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
+        text.parse().map_err(|invalid: modferry_format::Invalid| damaged(invalid.to_string()))
     }
 
-    /// Brings journal and state up to the `done` files: a crash leaves them short.
+    /// Brings journal and state up to the `done` files: a crash leaves them short, and without a journal it is made again.
     pub fn settle(&self) -> Result<()> {
         let journal = self.journal()?;
-        let mut missing = Vec::new();
-        let bundles = self.path.join("bundles");
-        let entries = fs::read_dir(&bundles).map_err(|error| Error::io(&bundles, "could not be read", &error))?;
-        for entry in entries.flatten() {
-            let Ok(text) = fs::read_to_string(entry.path().join(DONE)) else { continue };
-            let line: JournalLine = serde_json::from_str(&text).map_err(|error| {
-                Error::new(ErrorKind::MirrorDamaged, format!("{}: its done file is damaged", entry.path().display()))
-                    .because(error.to_string())
-            })?;
-            if !journal.iter().any(|known| known.bundle == line.bundle) {
-                missing.push((line.imported.clone(), text));
+        let known: HashSet<&str> = journal.iter().map(|line| line.bundle.as_str()).collect();
+        let mut missing = BTreeMap::new();
+        let bundles = self.durable.full(Path::new("bundles"));
+        let failed = |error: &io::Error| Error::io(&bundles, "could not be read", error);
+        for entry in fs::read_dir(&bundles).map_err(|error| failed(&error))? {
+            let name = entry.map_err(|error| failed(&error))?.file_name();
+            let Some(id) = name.to_str().filter(|id| BundleId::from_hex(id).is_ok() && !known.contains(id)) else {
+                continue;
+            };
+            if let Some((line, text)) = self.done(id)? {
+                // Its own order first: each line names the one before it. The clock is for lines whose chain is broken.
+                missing.insert((line.previous, line.imported, id.to_owned()), text);
             }
         }
-        missing.sort();
-        for (_, text) in missing {
-            self.durable.append(Path::new(JOURNAL), text.trim_end())?;
+        let mut last = self.last_journal_line()?.map_or_else(String::new, |line| hash_of(&line));
+        while !missing.is_empty() {
+            let next = missing.range((last.clone(), String::new(), String::new())..).next();
+            let next = next.filter(|((previous, ..), _)| *previous == last).map(|(key, _)| key.clone());
+            let oldest = || missing.keys().min_by_key(|(_, imported, _)| imported.clone()).cloned();
+            let Some(text) = next.or_else(oldest).and_then(|key| missing.remove(&key)) else { break };
+            self.durable.append(Path::new(JOURNAL), &text)?;
+            last = hash_of(&text);
         }
         self.settle_state()
     }
@@ -185,7 +221,7 @@ impl<'a> Mirror<'a> {
             "imported": newest.imported,
         });
         let (path, text) = (Path::new("ledger/@state.json"), format!("{state}\n"));
-        if fs::read(self.path.join(path)).is_ok_and(|there| there == text.as_bytes()) {
+        if self.durable.files().read(path, MAX_LINE_BYTES).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
         self.durable.replace(path, text.as_bytes(), Path::new("staging/state"))
@@ -193,14 +229,37 @@ impl<'a> Mirror<'a> {
 
     /// All whole lines of the journal; what a crash cut off is no line.
     pub fn journal(&self) -> Result<Vec<JournalLine>> {
-        read_journal(&self.path)
+        read_journal(self.path())
     }
 
     /// The last whole line of the journal, as it stands.
     pub fn last_journal_line(&self) -> Result<Option<String>> {
-        let text = journal_text(&self.path)?;
+        let text = journal_text(self.path())?;
         Ok(text.lines().rfind(|line| serde_json::from_str::<JournalLine>(line).is_ok()).map(str::to_owned))
     }
+}
+
+impl JournalLine {
+    /// The line as it stands in the journal and in `done`, without its end.
+    pub fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::Io, "journal: the line could not be written").because(error.to_string())
+        })
+    }
+}
+
+/// What the line after this one calls it.
+pub fn hash_of(line: &str) -> String {
+    FileSha256::of(line.as_bytes()).to_string()
+}
+
+/// Makes the directory of a mirror, readable for whoever serves it.
+fn make_root(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    builder.create(path)
 }
 
 /// Whether a directory is a mirror.
@@ -213,11 +272,13 @@ pub fn read_journal(mirror: &Path) -> Result<Vec<JournalLine>> {
     Ok(journal_text(mirror)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
+/// What is no UTF-8, as after a crash in the middle of a name, is in no whole line either.
 fn journal_text(mirror: &Path) -> Result<String> {
     let path = mirror.join(JOURNAL);
-    match fs::read_to_string(&path) {
+    match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        other => other.map_err(|error| Error::io(&path, "the journal could not be read", &error)),
+        Err(error) => Err(Error::io(&path, "the journal could not be read", &error)),
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 

@@ -12,23 +12,23 @@
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
 use crate::error::Result;
+use crate::findings::Findings;
 use crate::head::header_error;
+use crate::lines;
 use crate::manifest_reader::{ManifestReader, Next};
 use crate::module_zip::Prover;
 use crate::source::Source;
 use crate::tape;
 use crate::work_queue::WorkQueue;
-use modferry_format::check::{self, Checker, MAX_FINDINGS};
+use modferry_format::check::{self, Checker};
 use modferry_format::finding::{Finding, FindingKind};
 use modferry_format::header::{Header, HeaderError};
 use modferry_format::manifest::Entry;
-use modferry_format::requires::Requires;
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
 use modferry_format::{BundleId, BundlePath, FileSha256, readme};
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -62,9 +62,8 @@ pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
         Report { ok: false, id: None, sha256: None, files: 0, bytes: 0, seconds: 0.0, findings: Vec::new() };
     let root = read_root(carrier, &findings, &mut report);
     let header = read_header(carrier, root.as_ref(), &findings)?;
-    for file in [HeadFile::Requires, HeadFile::Readme] {
-        check_head_file(carrier, file, root.as_ref(), &findings);
-    }
+    check_requires(carrier, root.as_ref(), &findings);
+    check_readme(carrier, root.as_ref(), &findings);
     let open = |file: HeadFile| open_head(carrier, file.name(), file.max_bytes(), &findings);
     if let (Some(sums), Some(sizes)) = (open(HeadFile::Sha256Sums), open(HeadFile::Sizes)) {
         let mut checker = header.as_ref().map(Checker::new);
@@ -82,38 +81,6 @@ pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
     report.ok = report.findings.is_empty();
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
-}
-
-/// Findings of all threads; bounded.
-#[derive(Default)]
-struct Findings(Mutex<Vec<Finding>>);
-
-impl Findings {
-    fn find(&self, subject: &str, kind: FindingKind, detail: impl Into<String>) {
-        self.add(Finding::new(subject, kind, detail));
-    }
-
-    fn add(&self, finding: Finding) {
-        let mut findings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match findings.len().cmp(&MAX_FINDINGS) {
-            Ordering::Less => findings.push(finding),
-            Ordering::Equal => {
-                findings.push(Finding::new(
-                    "",
-                    FindingKind::TooMany,
-                    format!("more than {MAX_FINDINGS} findings, the rest is left out"),
-                ));
-            }
-            Ordering::Greater => {}
-        }
-    }
-
-    fn finish(self) -> Vec<Finding> {
-        let mut findings = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        findings.sort();
-        findings.dedup();
-        findings
-    }
 }
 
 fn open_head(carrier: &dyn Carrier, name: &str, limit: u64, findings: &Findings) -> Option<Source> {
@@ -178,18 +145,27 @@ fn read_header(carrier: &dyn Carrier, root: Option<&Root>, findings: &Findings) 
     }
 }
 
-fn check_head_file(carrier: &dyn Carrier, file: HeadFile, root: Option<&Root>, findings: &Findings) {
+fn check_readme(carrier: &dyn Carrier, root: Option<&Root>, findings: &Findings) {
+    let file = HeadFile::Readme;
     let Some(bytes) = read_head(carrier, file.name(), file.max_bytes(), findings) else { return };
     check_hash(file.name(), file, FileSha256::of(&bytes), root, findings);
-    let invalid = |detail: String| findings.find(file.name(), FindingKind::HeadInvalid, detail);
-    match file {
-        HeadFile::Readme if bytes != readme::TEXT.as_bytes() => invalid("is not the text of this format".to_owned()),
-        HeadFile::Requires => match str::from_utf8(&bytes).map(str::parse::<Requires>) {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => invalid(error.to_string()),
-            Err(error) => invalid(error.to_string()),
-        },
-        _ => {}
+    if bytes != readme::TEXT.as_bytes() {
+        findings.find(file.name(), FindingKind::HeadInvalid, "is not the text of this format");
+    }
+}
+
+/// A line at a time: it may be as long as the manifest.
+fn check_requires(carrier: &dyn Carrier, root: Option<&Root>, findings: &Findings) {
+    let file = HeadFile::Requires;
+    let Some(source) = open_head(carrier, file.name(), file.max_bytes(), findings) else { return };
+    match lines::read_requires(source, |_| Ok(())) {
+        Ok((hash, read)) => {
+            check_hash(file.name(), file, hash, root, findings);
+            if let Err(reason) = read {
+                findings.find(file.name(), FindingKind::HeadInvalid, reason);
+            }
+        }
+        Err(error) => findings.find(file.name(), FindingKind::Unreadable, error.to_string()),
     }
 }
 

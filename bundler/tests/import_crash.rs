@@ -9,17 +9,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod taking;
 
 use crash::{Model, Recorder, Stopper, Tree, check, temporary};
-use modferry::carrier::Directory;
-use modferry::context::{Context, Environment, Interrupt, Silent};
-use modferry::durable::Witness;
-use modferry::error::Result;
-use modferry::import::{Options, Summary, import};
-use modferry::mirror::WhenLocked;
 use modferry_harness::module::Module;
 use modferry_harness::synthetic_bundle;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use taking::take;
 
 /// Two bundles: the second brings a new version of a module of the first, and a module of its own.
 struct Bundles {
@@ -47,26 +43,6 @@ impl Bundles {
     fn second(&self) -> PathBuf {
         self.directory.path().join("second")
     }
-}
-
-fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) -> Result<Summary> {
-    let context = Context {
-        environment: Environment::default(),
-        now: "2024-01-02T03:04:05Z".parse().unwrap(),
-        // One thread: the steps come in the same order each time.
-        jobs: 1,
-        progress: &Silent,
-        interrupt: Interrupt::default(),
-    };
-    let options = Options {
-        mirror: mirror.to_owned(),
-        unsigned: true,
-        no_record: vec!["*".to_owned()],
-        when_locked: WhenLocked::Fail,
-        by: "test".to_owned(),
-        witness,
-    };
-    import(&Directory::open(bundle).unwrap(), &options, &context)
 }
 
 /// The tree before the recorded import, its steps, and the tree after it.

@@ -64,9 +64,19 @@ struct Module {
 /// Which files of a version there are.
 #[derive(Default)]
 struct Files {
-    info: Option<Option<Vec<u8>>>,
+    info: Option<SeenInfo>,
     go_mod: bool,
     zip: bool,
+}
+
+/// An info that is there.
+enum SeenInfo {
+    /// Its bytes were not at hand.
+    Unread,
+    /// There is a finding about it already; what it says, up to 64 KiB, is not kept.
+    Bad,
+    /// Canonical, so a few dozen bytes.
+    Good(Vec<u8>),
 }
 
 impl Files {
@@ -98,18 +108,21 @@ impl<'h> Checker<'h> {
             self.finish_module();
             self.module = Some((module.clone(), Module::default()));
         }
+        let info = match (path, bytes) {
+            (BundlePath::Info(version), Some(bytes)) => self.read_info(path, version, bytes),
+            _ => SeenInfo::Unread,
+        };
         let Some((_, seen)) = &mut self.module else { return };
-        let bytes = bytes.map(<[u8]>::to_vec);
         match path {
-            BundlePath::List(_) => seen.list = Some(bytes),
-            BundlePath::Latest(_) => seen.latest = Some(bytes),
-            BundlePath::Info(version) => seen.files(version).info = Some(bytes),
+            BundlePath::List(_) => seen.list = Some(bytes.map(<[u8]>::to_vec)),
+            BundlePath::Latest(_) => seen.latest = Some(bytes.map(<[u8]>::to_vec)),
+            BundlePath::Info(version) => seen.files(version).info = Some(info),
             BundlePath::Mod(version) => seen.files(version).go_mod = true,
             BundlePath::Zip(version) => {
                 seen.files(version).zip = true;
                 self.counts.zips += 1;
             }
-            BundlePath::Alias(..) => self.check_alias(path, bytes.as_deref()),
+            BundlePath::Alias(..) => self.check_alias(path, bytes),
             _ => {}
         }
     }
@@ -162,6 +175,16 @@ impl<'h> Checker<'h> {
         }
     }
 
+    fn read_info(&mut self, path: &BundlePath, version: &ModuleVersion, bytes: &[u8]) -> SeenInfo {
+        let wrong = match Info::from_canonical(bytes) {
+            Err(invalid) => invalid.to_string(),
+            Ok(read) if read.version() != version.version() => format!("speaks of {}", read.version()),
+            Ok(_) => return SeenInfo::Good(bytes.to_vec()),
+        };
+        self.find(path, FindingKind::Info, wrong);
+        SeenInfo::Bad
+    }
+
     fn finish_module(&mut self) {
         let Some((path, module)) = self.module.take() else { return };
         self.counts.modules += u64::from(!module.versions.is_empty());
@@ -193,14 +216,7 @@ impl<'h> Checker<'h> {
             None if !self.not_carried.contains(info.to_string().as_str()) => {
                 self.find(&info, FindingKind::IncompleteVersion, "missing, and not_carried does not say why".into());
             }
-            None | Some(None) => {}
-            Some(Some(bytes)) => match Info::from_canonical(bytes) {
-                Err(invalid) => self.find(&info, FindingKind::Info, invalid.to_string()),
-                Ok(read) if read.version() != version.version() => {
-                    self.find(&info, FindingKind::Info, format!("speaks of {}", read.version()));
-                }
-                Ok(_) => {}
-            },
+            _ => {}
         }
         // SPEC M52
         if files.zip && files.info.is_none() {
@@ -232,7 +248,7 @@ impl<'h> Checker<'h> {
                     self.find(
                         &list,
                         FindingKind::List,
-                        format!("reads {:?}, should read {expected:?}", String::from_utf8_lossy(bytes)),
+                        format!("reads {}, should read {}", start_of(bytes), start_of(expected.as_bytes())),
                     );
                 }
             }
@@ -253,13 +269,26 @@ impl<'h> Checker<'h> {
             }
             (Some(Some(bytes)), Some(version)) => {
                 // SPEC M54
-                let info = module.versions.get(version).and_then(|files| files.info.clone().flatten());
-                if self.header.base.is_empty() && info.is_some_and(|info| info != *bytes) {
+                let info = module.versions.get(version).and_then(|files| files.info.as_ref());
+                // What is wrong with an info makes no second finding of its copy, unless the copy is right.
+                let differs = match info {
+                    Some(SeenInfo::Good(info)) => info != bytes,
+                    Some(SeenInfo::Bad) => Info::from_canonical(bytes).is_ok(),
+                    _ => false,
+                };
+                if self.header.base.is_empty() && differs {
                     self.find(&latest, FindingKind::Latest, format!("is not the info of {version}"));
                 }
             }
         }
     }
+}
+
+/// The start of a text, for a message: lists can be long.
+fn start_of(text: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    let start = format!("{:?}", String::from_utf8_lossy(&text[..text.len().min(SHOWN)]));
+    if text.len() > SHOWN { format!("{start}... ({} bytes)", text.len()) } else { start }
 }
 
 impl Module {

@@ -79,28 +79,88 @@ impl FromStr for Requires {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut requires = Self::default();
-        let mut section = "";
-        for line in text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line)) {
-            match (section, line) {
-                ("", MODULES) | ("" | MODULES, HEADS) => section = line,
-                (MODULES, line) => _ = requires.modules.insert(line.parse()?),
-                (HEADS, line) => _ = requires.heads.insert(line.parse()?),
-                _ => return Err(Invalid::new("REQUIRES", line, format!("{line:?} stands in no section"))),
+        let mut reader = Reader::default();
+        for line in text.split_inclusive('\n') {
+            let line = line.strip_suffix('\n').ok_or_else(|| invalid(line, "no newline at the end"))?;
+            match reader.line(line)? {
+                Some(Required::Module(line)) => _ = requires.modules.insert(line),
+                Some(Required::Head(head)) => _ = requires.heads.insert(head),
+                None => {}
             }
         }
-        let modules = requires.modules.iter().zip(requires.modules.iter().skip(1));
-        if let Some((line, _)) = modules.into_iter().find(|(a, b)| a.subject == b.subject) {
-            return Err(Invalid::new("REQUIRES", text, format!("{} has two hashes", line.subject)));
+        reader.finish()?;
+        Ok(requires)
+    }
+}
+
+/// One thing that the far side must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Required {
+    /// A zip or go.mod with its hash.
+    Module(Line),
+    /// A database's tree.
+    Head(Head),
+}
+
+/// Reads `REQUIRES` a line at a time, for readers that do not hold it as a whole; one spelling only: sections that say
+/// something, in order, their lines ascending and once each.
+#[derive(Debug, Default)]
+pub struct Reader {
+    section: Section,
+}
+
+#[derive(Debug, Default)]
+enum Section {
+    #[default]
+    None,
+    Modules(Option<Line>),
+    Heads(Option<Head>),
+}
+
+fn invalid(text: &str, reason: impl Into<String>) -> Invalid {
+    Invalid::new("REQUIRES", text, reason.into())
+}
+
+impl Reader {
+    /// Takes the next line, without its newline; `None` for the title of a section.
+    pub fn line(&mut self, text: &str) -> Result<Option<Required>, Invalid> {
+        match (&mut self.section, text) {
+            (Section::None, MODULES) => self.section = Section::Modules(None),
+            (Section::None | Section::Modules(Some(_)), HEADS) => self.section = Section::Heads(None),
+            (Section::Modules(last), text) => {
+                let line: Line = text.parse()?;
+                match last {
+                    Some(last) if last.subject == line.subject && last.h1 != line.h1 => {
+                        return Err(invalid(text, format!("{} has two hashes", line.subject)));
+                    }
+                    Some(last) if *last >= line => return Err(invalid(text, ORDER)),
+                    _ => *last = Some(line.clone()),
+                }
+                return Ok(Some(Required::Module(line)));
+            }
+            (Section::Heads(last), text) => {
+                let head: Head = text.parse()?;
+                match last {
+                    Some(last) if last.name == head.name => {
+                        return Err(invalid(text, format!("{} has two heads", head.name)));
+                    }
+                    Some(last) if *last >= head => return Err(invalid(text, ORDER)),
+                    _ => *last = Some(head.clone()),
+                }
+                return Ok(Some(Required::Head(head)));
+            }
+            (Section::None, _) => return Err(invalid(text, format!("{text:?} stands in no section"))),
         }
-        let heads = requires.heads.iter().zip(requires.heads.iter().skip(1));
-        if let Some((head, _)) = heads.into_iter().find(|(a, b)| a.name == b.name) {
-            return Err(Invalid::new("REQUIRES", text, format!("{} has two heads", head.name)));
-        }
-        // One spelling only: sections that say something, in order, their lines ascending and once each.
-        if requires.to_string() == text {
-            Ok(requires)
-        } else {
-            Err(Invalid::new("REQUIRES", text, String::from("not in canonical order, or a line twice")))
+        Ok(None)
+    }
+
+    /// Ends the reading; an error if the last section says nothing.
+    pub fn finish(self) -> Result<(), Invalid> {
+        match self.section {
+            Section::Modules(None) | Section::Heads(None) => Err(invalid("", "a section without lines")),
+            _ => Ok(()),
         }
     }
 }
+
+const ORDER: &str = "not in canonical order, or a line twice";

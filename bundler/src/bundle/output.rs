@@ -4,8 +4,8 @@
 //! leaves there the next bundle of the same name removes. A stream has no name, and nothing to hold back: who reads it
 //! knows by the end of the tar that it is whole.
 
+use crate::beneath::Beneath;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rename::{rename_new, sync_tree};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,9 @@ impl PartialDirectory {
 
     /// Brings it to the disk and gives it its name.
     pub(crate) fn publish(self) -> Result<()> {
-        sync_tree(self.path()).map_err(|error| Error::io(self.path(), "could not be written to the disk", &error))?;
+        Beneath::new(self.path())
+            .and_then(|bundle| bundle.sync())
+            .map_err(|error| Error::io(self.path(), "could not be written to the disk", &error))?;
         // At this point the whole bundle is on the disk under its temporary name.
         give_name(self.path(), &self.out)?;
         drop(self.lock);
@@ -159,7 +161,10 @@ fn remove_abandoned(parent: &Path, prefix: &str) {
 }
 
 fn give_name(from: &Path, out: &Path) -> Result<()> {
-    rename_new(from, out).map_err(|error| match error.kind() {
+    // Both lie in the same directory.
+    let name = |path: &Path| path.file_name().map(PathBuf::from).unwrap_or_default();
+    let renamed = Beneath::new(parent(out)).and_then(|parent| parent.rename_new(&name(from), &name(out)));
+    renamed.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => exists(out),
         _ => Error::io(out, "the finished bundle could not be moved there", &error),
     })

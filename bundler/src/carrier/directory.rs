@@ -3,12 +3,13 @@
 //! Nothing is opened through a link: a name below the root leads to a regular file below the root or it is refused.
 
 use super::{Carrier, Delivered, What};
+use crate::beneath::Beneath;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
 use modferry_format::BundlePath;
 use modferry_format::root::{BUNDLE, HeadFile, is_signature_name};
 use std::cmp::Ordering;
-use std::fs::{File, FileType};
+use std::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use walkdir::{DirEntry, WalkDir};
 pub struct Directory {
     name: String,
     path: PathBuf,
-    root: Arc<File>,
+    root: Arc<Beneath>,
 }
 
 impl Directory {
@@ -29,7 +30,7 @@ impl Directory {
         if !meta.is_dir() {
             return Err(Error::new(ErrorKind::Usage, format!("{}: is no directory", path.display())));
         }
-        let root = Arc::new(File::open(path).map_err(|error| failed(&error))?);
+        let root = Arc::new(Beneath::new(path).map_err(|error| failed(&error))?);
         Ok(Self { name: path.display().to_string(), path: path.to_owned(), root })
     }
 
@@ -59,8 +60,7 @@ impl Directory {
                         Arc::clone(&self.root),
                         entry.path().strip_prefix(&self.path).unwrap_or(entry.path()).to_owned(),
                     );
-                    let full = entry.path().to_owned();
-                    What::File(meta.len(), Box::new(move || open_beneath(&root, &full, &below)))
+                    What::File(meta.len(), Box::new(move || root.open(&below)))
                 }
                 Err(error) => What::Unreadable(error.into()),
             }
@@ -77,7 +77,7 @@ impl Carrier for Directory {
     }
 
     fn head(&self, name: &str) -> io::Result<Option<Source>> {
-        match open_beneath(&self.root, &self.path.join(name), Path::new(name)) {
+        match self.root.open(Path::new(name)) {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -137,47 +137,4 @@ fn kind_of(file_type: FileType) -> &'static str {
 #[cfg(not(unix))]
 fn kind_of(file_type: FileType) -> &'static str {
     if file_type.is_symlink() { "a symbolic link" } else { "no regular file" }
-}
-
-/// Opens a regular file, with no link on the way; a pipe that took its place does not hang us.
-#[cfg(target_os = "linux")]
-fn open_beneath(root: &File, full: &Path, below: &Path) -> io::Result<Source> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match openat2(root, below, flags, Mode::empty(), resolve) {
-        Ok(file) => regular(file.into()),
-        // Kernels before 5.6, and some sandboxes, do not have the call.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => open_path(full),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn open_beneath(_: &File, full: &Path, _: &Path) -> io::Result<Source> {
-    open_path(full)
-}
-
-/// The weaker form: the last name is no link, those before it are not looked at.
-#[cfg(unix)]
-fn open_path(full: &Path) -> io::Result<Source> {
-    use rustix::fs::{Mode, OFlags, open};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    regular(open(full, flags, Mode::empty())?.into())
-}
-
-#[cfg(not(unix))]
-fn open_path(full: &Path) -> io::Result<Source> {
-    if std::fs::symlink_metadata(full)?.file_type().is_symlink() {
-        return Err(io::Error::other("is a symbolic link"));
-    }
-    regular(File::open(full)?)
-}
-
-fn regular(file: File) -> io::Result<Source> {
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::other("is no regular file"));
-    }
-    Ok(Source::whole(file, meta.len()))
 }

@@ -160,25 +160,27 @@ impl Traces {
 /// `copy BUNDLE DIRECTORY`: what an import does to bring bytes to the disk, on as many threads, and nothing else.
 pub(crate) fn copy(bundle: &Path, directory: &Path) -> Outcome<()> {
     fs::create_dir_all(directory).map_err(at(directory))?;
-    let durable = Durable::new(directory, None);
+    let durable = Durable::new(directory, None).map_err(|error| error.to_string())?;
     let entries = walkdir::WalkDir::new(bundle.join("download")).into_iter().flatten();
-    let files: Vec<PathBuf> =
-        entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect();
+    let files = entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
+    let files: Vec<(usize, PathBuf)> = files.enumerate().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut staged = Vec::new();
-    for (path, copied) in jobs::map(threads, files, |(): &mut (), path| copy_file(&durable, bundle, path)) {
+    let copy = |(): &mut (), (number, path): &(usize, PathBuf)| copy_file(&durable, bundle, *number, path);
+    for ((_, path), copied) in jobs::map(threads, files, copy) {
         staged.push(copied.map_err(at(&path))?);
     }
     durable.sync().map_err(|error| error.to_string())?;
-    for (from, to) in staged {
-        durable.publish(&from, &to).map_err(|error| error.to_string())?;
-    }
+    let produce = |hand: &mut dyn FnMut((PathBuf, PathBuf)) -> Outcome<()>| staged.into_iter().try_for_each(hand);
+    let publish =
+        |(from, to): (PathBuf, PathBuf)| durable.publish(&from, &to).map(|_| ()).map_err(|error| error.to_string());
+    jobs::feed(threads, produce, publish)?;
     durable.sync().map_err(|error| error.to_string())
 }
 
-fn copy_file(durable: &Durable<'_>, bundle: &Path, file: &Path) -> Outcome<(PathBuf, PathBuf)> {
+fn copy_file(durable: &Durable<'_>, bundle: &Path, number: usize, file: &Path) -> Outcome<(PathBuf, PathBuf)> {
     let path = file.strip_prefix(bundle).map_err(at(bundle))?.to_owned();
-    let staged = Path::new("staging").join(&path);
+    let staged = Path::new("staging").join(number.to_string());
     let mut from = File::open(file).map_err(at(file))?;
     let mut writer = durable.create(&staged).map_err(|error| error.to_string())?;
     let mut sha256 = Sha256::new();
@@ -192,6 +194,5 @@ fn copy_file(durable: &Durable<'_>, bundle: &Path, file: &Path) -> Outcome<(Path
         writer.write_all(&buffer[..len]).map_err(|error| error.to_string())?;
     }
     std::hint::black_box(sha256.finalize());
-    writer.finish().map_err(|error| error.to_string())?;
     Ok((staged, path))
 }

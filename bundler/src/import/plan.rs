@@ -1,0 +1,223 @@
+//! What an import would bring, from manifest and ledger alone, and whether there is room for it.
+
+use super::head::Head;
+use super::staged_file;
+use crate::beneath::Kind;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::{Mirror, staging};
+use modferry_format::go_sum::Subject;
+use modferry_format::ledger::{Ledger, Line};
+use modferry_format::manifest::Entry;
+use modferry_format::requires::Required;
+use modferry_format::{BundlePath, ModulePath};
+use std::path::Path;
+
+/// Whether a file is published as it is; lists and the like are derived, extras stay with the evidence.
+pub(crate) fn is_published(path: &BundlePath) -> bool {
+    path.is_immutable() && path.module().is_some()
+}
+
+/// Where a file of a bundle is already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The ledger names these very bytes, and the file has their size.
+    Known,
+    /// A file of this size is published and no ledger names it: left by an import that was killed.
+    Unrecorded,
+    /// Nowhere, or with other bytes: that is for the judge to say.
+    Nowhere,
+}
+
+/// The ledger of the module at hand; files of one module stand together in a manifest.
+pub(crate) struct Ledgers<'a> {
+    mirror: &'a Mirror<'a>,
+    current: Option<(ModulePath, Ledger)>,
+}
+
+impl<'a> Ledgers<'a> {
+    pub(crate) fn new(mirror: &'a Mirror<'a>) -> Self {
+        Self { mirror, current: None }
+    }
+
+    pub(crate) fn of(&mut self, module: &ModulePath) -> Result<&Ledger> {
+        let ledger = match self.current.take() {
+            Some((current, ledger)) if current == *module => ledger,
+            _ => self.mirror.ledger(module)?,
+        };
+        Ok(&self.current.insert((module.clone(), ledger)).1)
+    }
+
+    /// Where a file is that would be published.
+    pub(crate) fn place(&mut self, entry: &Entry) -> Result<Place> {
+        let mirror = self.mirror;
+        let (Some(module), Some(name)) = (entry.path.module(), Ledger::name_of(&entry.path)) else {
+            return Ok(Place::Nowhere);
+        };
+        let known = self.of(module)?.get(&name);
+        let path = entry.path.to_string();
+        let there =
+            mirror.durable().files().kind(Path::new(&path)).map_err(|error| {
+                Error::io(&mirror.durable().full(Path::new(&path)), "could not be looked at", &error)
+            })?;
+        match (known, there) {
+            (_, Some(Kind::Directory | Kind::Other)) => Err(mirror.durable().stranger(Path::new(&path), "is no file")),
+            (Some(line), Some(Kind::File(size))) if size != line.size => Err(damaged(mirror, &path, line, Some(size))),
+            (Some(line), Some(_)) if line.sha256 == entry.sha256 => Ok(Place::Known),
+            // Lost from the mirror; these are its bytes again.
+            (Some(line), None) if line.sha256 == entry.sha256 => Ok(Place::Nowhere),
+            (Some(line), None) => Err(damaged(mirror, &path, line, None)),
+            (None, Some(Kind::File(size))) if size == entry.size => Ok(Place::Unrecorded),
+            _ => Ok(Place::Nowhere),
+        }
+    }
+}
+
+/// The error for a published file that is not as its ledger says.
+fn damaged(mirror: &Mirror<'_>, path: &str, line: &Line, size: Option<u64>) -> Error {
+    let is = size.map_or_else(|| "is gone".to_owned(), |size| format!("has {size} bytes"));
+    let message =
+        format!("{}: {is}; the ledger says {} bytes", mirror.durable().full(Path::new(path)).display(), line.size);
+    Error::new(ErrorKind::MirrorDamaged, message).hint(format!(
+        "put the file back from a copy of the mirror; or move it away and import bundle {} again, which brought it",
+        line.bundle
+    ))
+}
+
+/// What the bundle counts on must be in the mirror.
+pub(crate) fn base(head: &Head, mirror: &Mirror<'_>, context: &Context<'_>) -> Result<()> {
+    /// How many of them an error names.
+    const NAMED: usize = 10;
+    let (mut missing, mut count) = (Vec::new(), 0_usize);
+    let mut ledgers = Ledgers::new(mirror);
+    head.requires(|required| {
+        context.interrupt.check()?;
+        let (is_there, text) = match required {
+            Required::Module(line) => {
+                let version = line.subject.version();
+                let name = match &line.subject {
+                    Subject::Zip(_) => format!("@v/{}.zip", version.version().escaped()),
+                    Subject::GoMod(_) => format!("@v/{}.mod", version.version().escaped()),
+                };
+                let known = ledgers.of(version.path())?.get(&name).and_then(|known| known.h1);
+                (known == Some(line.h1), line.to_string())
+            }
+            Required::Head(head) => (false, head.to_string()),
+        };
+        if !is_there {
+            count += 1;
+            if missing.len() < NAMED {
+                missing.push(text);
+            }
+        }
+        Ok(())
+    })?;
+    if count == 0 {
+        return Ok(());
+    }
+    let message = format!("bundle: needs {count} things that this mirror does not have");
+    let error = missing.into_iter().fold(Error::new(ErrorKind::BundleInvalid, message), Error::because);
+    let left = count.saturating_sub(NAMED);
+    let error = if left > 0 { error.because(format!("and {left} more")) } else { error };
+    Err(error.hint("import the bundle that it was made after first, or make a full one"))
+}
+
+/// What is still to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    files: u64,
+    bytes: u64,
+    /// Directories and derived files, an upper bound.
+    dirs: u64,
+    /// Files that are published and need nothing.
+    pub(crate) known_files: u64,
+    /// Files of the manifest that get published, there or not.
+    pub(crate) published: u64,
+}
+
+impl Plan {
+    pub(crate) fn make(head: &Head, mirror: &Mirror<'_>, context: &Context<'_>) -> Result<Self> {
+        let mut plan = Self::default();
+        let mut ledgers = Ledgers::new(mirror);
+        let mut last_module: Option<ModulePath> = None;
+        let files = mirror.durable().files();
+        let is_resumed = files.kind(&staging(&head.id).join("files")).is_ok_and(|kind| kind.is_some());
+        let is_staged = |number, size| {
+            is_resumed && files.kind(&staged_file(&head.id, number)).is_ok_and(|kind| kind == Some(Kind::File(size)))
+        };
+        head.entries(|number, entry| {
+            context.interrupt.check()?;
+            let published = is_published(&entry.path);
+            plan.published += u64::from(published);
+            if published {
+                match ledgers.place(&entry)? {
+                    Place::Nowhere => {}
+                    Place::Unrecorded => return Ok(()),
+                    Place::Known => {
+                        plan.known_files += 1;
+                        return Ok(());
+                    }
+                }
+            }
+            if !published && !matches!(entry.path, BundlePath::Extra(_)) {
+                return Ok(());
+            }
+            if !is_staged(number, entry.size) {
+                plan.files += 1;
+                plan.bytes += entry.size;
+            }
+            if entry.path.module().is_none() || entry.path.module() != last_module.as_ref() {
+                last_module = entry.path.module().cloned();
+                // At most: its path elements in download/ and ledger/, and three derived files.
+                plan.dirs += 2 * (entry.path.to_string().matches('/').count() as u64) + 3;
+            }
+            Ok(())
+        })?;
+        Ok(plan)
+    }
+
+    /// Whether everything is in the mirror and needs nothing.
+    pub(crate) fn is_there(&self) -> bool {
+        self.known_files == self.published
+    }
+}
+
+/// Share of the file system that an import leaves free, in percent: what a database or a log beside it needs to live.
+const RESERVE_PERCENT: u64 = 3;
+
+/// Files and directories that every import makes beside those of its content: head files and their directories.
+#[cfg(unix)]
+const HEAD_INODES: u64 = 32;
+
+/// An error with numbers if the mirror's file system has no room for what is to be written.
+#[cfg(unix)]
+pub(crate) fn room(mirror: &Mirror<'_>, plan: &Plan) -> Result<()> {
+    let stat = rustix::fs::statvfs(mirror.path())
+        .map_err(|error| Error::io(mirror.path(), "its free space could not be found", &error.into()))?;
+    let block = stat.f_frsize.max(1);
+    // Each file takes whole blocks; its directory entries come on top.
+    let needed = plan.bytes + (plan.files + plan.dirs) * block;
+    let free = (stat.f_bavail * block).saturating_sub(stat.f_blocks * block / 100 * RESERVE_PERCENT);
+    let error = |what: String| {
+        Error::new(ErrorKind::NoSpace, format!("{}: not enough room: {what}", mirror.path().display()))
+            .hint("free some, or put the mirror on a larger file system; the mirror is as it was")
+    };
+    if needed > free {
+        return Err(error(format!(
+            "{needed} bytes are needed, {free} are free after a reserve of {RESERVE_PERCENT} %"
+        )));
+    }
+    let inodes = plan.files + plan.dirs + HEAD_INODES;
+    // A file system without a count of its own says 0 of 0.
+    if stat.f_files > 0 && inodes > stat.f_favail {
+        return Err(error(format!("{inodes} inodes are needed, {} are free", stat.f_favail)));
+    }
+    Ok(())
+}
+
+/// Without the call nothing is known beforehand; a full disk is noticed when it is.
+#[cfg(not(unix))]
+pub(crate) fn room(_: &Mirror<'_>, _: &Plan) -> Result<()> {
+    let _ = RESERVE_PERCENT;
+    Ok(())
+}

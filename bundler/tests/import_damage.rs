@@ -1,0 +1,269 @@
+//! A mirror that something else has damaged, or that a crash and another bundle meet in: nothing is published over it in
+//! silence, and what can be made whole again is.
+
+// The lint knows test functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
+mod taking;
+
+use modferry::error::ErrorKind;
+use modferry_harness::module::Module;
+use modferry_harness::synthetic_bundle;
+use std::fs;
+use std::path::{Path, PathBuf};
+use taking::take;
+use tempfile::TempDir;
+
+/// A bundle of each list of modules, and a mirror that is not there yet.
+struct Place {
+    directory: TempDir,
+}
+
+fn module(text: &str, source: &str) -> Module {
+    let go_mod = format!("module {}\n\ngo 1.21\n", text.split('@').next().unwrap());
+    Module::new(text).unwrap().file("go.mod", go_mod).file("p.go", source)
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn bundle(&self, name: &str, modules: &[Module]) -> PathBuf {
+        let path = self.directory.path().join(name);
+        synthetic_bundle::write(&path, modules).unwrap();
+        path
+    }
+
+    fn mirror(&self) -> PathBuf {
+        self.directory.path().join("mirror")
+    }
+}
+
+/// Everything below a directory that has bytes.
+fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = walkdir::WalkDir::new(directory).sort_by_file_name().into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files.map(|entry| (entry.path().to_owned(), fs::read(entry.path()).unwrap())).collect()
+}
+
+/// Takes the ledger away and the commit: what a kill leaves between the names of the files and the ledger.
+fn forget(mirror: &Path, modules: &[&str]) {
+    for module in modules {
+        fs::remove_file(mirror.join("ledger").join(module).join("@sums")).unwrap();
+        for file in ["@v/list", "@latest"] {
+            fs::remove_file(mirror.join("download").join(module).join(file)).unwrap();
+        }
+    }
+    for bundle in fs::read_dir(mirror.join("bundles")).unwrap() {
+        fs::remove_file(bundle.unwrap().path().join("done")).unwrap();
+    }
+    fs::remove_file(mirror.join("journal.jsonl")).unwrap();
+}
+
+#[test]
+fn another_bundle_with_other_content_than_a_killed_one_is_refused_before_anything_of_it_is_there() {
+    let place = Place::new();
+    let (dep, other) = ("example.com/dep@v1.0.0", "example.com/a@v1.0.0");
+    let killed = place.bundle("killed", &[module(dep, "package p\n")]);
+    let second = place.bundle("second", &[module(dep, "package q\n"), module(other, "package a\n")]);
+    let mirror = place.mirror();
+    take(&killed, &mirror, None).unwrap();
+    let whole = files(&mirror.join("download"));
+    forget(&mirror, &["example.com/dep"]);
+    let before = files(&mirror.join("download"));
+    let error = take(&second, &mirror, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Incident);
+    assert!(error.message.contains("v1.0.0.zip: the mirror has h1:"), "{}", error.message);
+    assert_eq!(files(&mirror.join("download")), before);
+    // The killed one can still be finished, and only then the other one's module is a matter of a bundle.
+    take(&killed, &mirror, None).unwrap();
+    assert_eq!(files(&mirror.join("download")), whole);
+    let error = take(&second, &mirror, None).unwrap_err();
+    assert!(error.message.contains("from bundle "), "{}", error.message);
+}
+
+#[test]
+fn another_bundle_with_the_same_content_takes_over_what_a_killed_one_left() {
+    let place = Place::new();
+    let dep = module("example.com/dep@v1.0.0", "package p\n");
+    let killed = place.bundle("killed", std::slice::from_ref(&dep));
+    let second = place.bundle("second", &[dep, module("example.com/e@v1.0.0", "package e\n")]);
+    let mirror = place.mirror();
+    take(&killed, &mirror, None).unwrap();
+    let zip = fs::metadata(mirror.join("download/example.com/dep/@v/v1.0.0.zip")).unwrap().modified().unwrap();
+    forget(&mirror, &["example.com/dep"]);
+    let summary = take(&second, &mirror, None).unwrap();
+    assert_eq!((summary.new_files, summary.known_files), (6, 0));
+    assert_eq!(fs::metadata(mirror.join("download/example.com/dep/@v/v1.0.0.zip")).unwrap().modified().unwrap(), zip);
+    assert_eq!(fs::read_to_string(mirror.join("download/example.com/dep/@v/list")).unwrap(), "v1.0.0\n");
+    let summary = take(&killed, &mirror, None).unwrap();
+    assert_eq!((summary.new_files, summary.known_files), (0, 3));
+}
+
+#[test]
+fn what_was_lost_of_a_bundle_comes_back_with_the_same_bundle() {
+    let place = Place::new();
+    let versions = ["v1.0.0", "v1.1.0"].map(|version| module(&format!("example.com/dep@{version}"), "package p\n"));
+    let bundle = place.bundle("bundle", &versions);
+    let mirror = place.mirror();
+    take(&bundle, &mirror, None).unwrap();
+    let whole = files(&mirror);
+    let ledger = mirror.join("ledger/example.com/dep/@sums");
+    let text = fs::read_to_string(&ledger).unwrap();
+    let damages: [(&str, &dyn Fn()); 6] = [
+        ("a zip", &|| fs::remove_file(mirror.join("download/example.com/dep/@v/v1.0.0.zip")).unwrap()),
+        ("a module", &|| fs::remove_dir_all(mirror.join("download/example.com/dep")).unwrap()),
+        ("the ledger", &|| fs::remove_file(&ledger).unwrap()),
+        ("half of the ledger", &|| put(&ledger, &text[..text.find('\n').unwrap() + 1])),
+        ("done", &|| {
+            let done = whole.iter().find(|(path, _)| path.ends_with("done")).unwrap();
+            put(&done.0, "");
+            fs::remove_file(mirror.join("journal.jsonl")).unwrap();
+        }),
+        ("a directory at the place of a temporary file", &|| {
+            fs::create_dir_all(mirror.join("staging/state/x")).unwrap();
+            fs::remove_file(mirror.join("ledger/@state.json")).unwrap();
+        }),
+    ];
+    for (what, damage) in damages {
+        damage();
+        take(&bundle, &mirror, None).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let now = files(&mirror);
+        let differing: Vec<_> = whole.iter().filter(|file| !now.contains(file)).map(|(path, _)| path).collect();
+        assert!(
+            differing.is_empty() || differing.iter().all(|path| path.ends_with("@index.jsonl")),
+            "{what}: {differing:?}"
+        );
+        assert!(take(&bundle, &mirror, None).unwrap().already, "{what}");
+    }
+}
+
+fn put(path: &Path, text: &str) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_version_that_its_ledger_lost_stays_in_the_list_and_is_told() {
+    let place = Place::new();
+    let first = place.bundle("first", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let second = place.bundle("second", &[module("example.com/dep@v1.1.0", "package p\n")]);
+    let mirror = place.mirror();
+    take(&first, &mirror, None).unwrap();
+    fs::remove_file(mirror.join("ledger/example.com/dep/@sums")).unwrap();
+    let summary = take(&second, &mirror, None).unwrap();
+    assert_eq!(fs::read_to_string(mirror.join("download/example.com/dep/@v/list")).unwrap(), "v1.0.0\nv1.1.0\n");
+    assert!(summary.damaged[0].contains("example.com/dep@v1.0.0: is published and listed"), "{:?}", summary.damaged);
+    take(&first, &mirror, None).unwrap();
+    assert_eq!(fs::read_to_string(mirror.join("ledger/example.com/dep/@sums")).unwrap().lines().count(), 6);
+}
+
+#[test]
+fn a_published_file_of_another_size_than_the_ledger_says_stops_the_import() {
+    let place = Place::new();
+    let first = place.bundle("first", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let mirror = place.mirror();
+    take(&first, &mirror, None).unwrap();
+    put(&mirror.join("download/example.com/dep/@v/v1.0.0.zip"), "shortened");
+    let error = take(&first, &mirror, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::MirrorDamaged);
+    assert!(error.message.contains("v1.0.0.zip: has 9 bytes; the ledger says "), "{}", error.message);
+}
+
+#[test]
+fn a_journal_that_is_lost_or_cut_in_a_letter_is_made_again_in_its_order() {
+    let place = Place::new();
+    let mirror = place.mirror();
+    // All in the same second: only their chain tells the order.
+    for number in 0..6 {
+        let bundle =
+            place.bundle(&format!("b{number}"), &[module(&format!("example.com/m@v1.{number}.0"), "package m\n")]);
+        take(&bundle, &mirror, None).unwrap();
+    }
+    let journal = mirror.join("journal.jsonl");
+    let whole = fs::read(&journal).unwrap();
+    let again = place.directory.path().join("b3");
+    fs::remove_file(&journal).unwrap();
+    take(&again, &mirror, None).unwrap();
+    assert_eq!(fs::read(&journal).unwrap(), whole);
+    // A name with letters of two bytes, cut in the middle of one.
+    let cut = [&whole[..whole.len() - 20], b"\xc3"].concat();
+    fs::write(&journal, &cut).unwrap();
+    take(&again, &mirror, None).unwrap();
+    let lines = fs::read(&journal).unwrap();
+    let newest = whole.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap();
+    assert_eq!(lines.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap(), newest);
+}
+
+#[test]
+fn a_ledger_never_grows_beyond_what_every_reader_takes() {
+    use modferry_format::ledger::{Ledger, Line, MAX_BYTES};
+    use modferry_format::{BundleId, FileSha256};
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let mirror = place.mirror();
+    take(&bundle, &mirror, None).unwrap();
+    let path = mirror.join("ledger/example.com/dep/@sums");
+    let mut ledger: Ledger = fs::read_to_string(&path).unwrap().parse().unwrap();
+    let line = |number: u64| Line {
+        sha256: FileSha256::of(b""),
+        size: 1,
+        h1: None,
+        bundle: BundleId::of(b""),
+        name: format!("@v/v9.9.{number:0>200}.mod"),
+    };
+    let room = MAX_BYTES - ledger.to_string().len() as u64;
+    (0..room / (line(0).to_string().len() as u64 + 1)).for_each(|number| _ = ledger.add(line(number)));
+    put(&path, &ledger.to_string());
+    let next = place.bundle("next", &[module("example.com/dep@v1.1.0", "package p\n")]);
+    let error = take(&next, &mirror, None).unwrap_err();
+    assert!(error.message.contains("example.com/dep: its ledger would have "), "{}", error.message);
+    assert!(!mirror.join("download/example.com/dep/@v/v1.1.0.mod").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let outside = place.directory.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious"), "precious").unwrap();
+    let pipe = |path: &Path| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    };
+    let mirror = place.mirror();
+    let plants: [(&str, &dyn Fn(&Path)); 8] = [
+        ("lock", &|path| symlink(outside.join("precious"), path).unwrap()),
+        ("lock", &pipe),
+        ("download", &|path| symlink(&outside, path).unwrap()),
+        ("download/example.com", &|path| symlink(&outside, path).unwrap()),
+        ("ledger/example.com", &|path| symlink(&outside, path).unwrap()),
+        ("download/example.com/dep/@v/v1.0.0.zip", &pipe),
+        ("download/example.com/dep/@v/v1.0.0.mod", &|path| symlink(outside.join("precious"), path).unwrap()),
+        ("journal.jsonl", &|path| symlink(outside.join("precious"), path).unwrap()),
+    ];
+    for (name, plant) in plants {
+        let path = mirror.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::create_dir_all(mirror.join("staging")).unwrap();
+        plant(&path);
+        let imported = take(&bundle, &mirror, None);
+        assert!(imported.is_err(), "{name}: {imported:?}");
+        assert_eq!(files(&outside).len(), 1, "{name}: something was written outside");
+        assert_eq!(fs::read(outside.join("precious")).unwrap(), b"precious", "{name}");
+        fs::remove_dir_all(&mirror).unwrap();
+    }
+    // What stands in staging under the name of a file is replaced, not written through.
+    let id = take(&bundle, &mirror, None).unwrap().sha256;
+    fs::remove_dir_all(&mirror).unwrap();
+    fs::create_dir_all(mirror.join("staging").join(&id).join("files")).unwrap();
+    symlink(outside.join("precious"), mirror.join("staging").join(&id).join("files/5")).unwrap();
+    pipe(&mirror.join("staging").join(&id).join("files/4"));
+    take(&bundle, &mirror, None).unwrap();
+    assert_eq!(fs::read(outside.join("precious")).unwrap(), b"precious");
+    assert!(fs::symlink_metadata(mirror.join("download/example.com/dep/@v/v1.0.0.zip")).unwrap().is_file());
+}
