@@ -73,10 +73,10 @@ struct Files {
 enum SeenInfo {
     /// Its bytes were not at hand.
     Unread,
-    /// There is a finding about it already; what it says, up to 64 KiB, is not kept.
+    /// Not canonical, which is a finding; what it says, up to 64 KiB, is not kept.
     Bad,
-    /// Canonical, so a few dozen bytes.
-    Good(Vec<u8>),
+    /// A few dozen bytes.
+    Canonical(Vec<u8>),
 }
 
 impl Files {
@@ -176,13 +176,17 @@ impl<'h> Checker<'h> {
     }
 
     fn read_info(&mut self, path: &BundlePath, version: &ModuleVersion, bytes: &[u8]) -> SeenInfo {
-        let wrong = match Info::from_canonical(bytes) {
-            Err(invalid) => invalid.to_string(),
-            Ok(read) if read.version() != version.version() => format!("speaks of {}", read.version()),
-            Ok(_) => return SeenInfo::Good(bytes.to_vec()),
-        };
-        self.find(path, FindingKind::Info, wrong);
-        SeenInfo::Bad
+        match Info::from_canonical(bytes) {
+            Err(invalid) => {
+                self.find(path, FindingKind::Info, invalid.to_string());
+                return SeenInfo::Bad;
+            }
+            Ok(read) if read.version() != version.version() => {
+                self.find(path, FindingKind::Info, format!("speaks of {}", read.version()));
+            }
+            Ok(_) => {}
+        }
+        SeenInfo::Canonical(bytes.to_vec())
     }
 
     fn finish_module(&mut self) {
@@ -270,9 +274,9 @@ impl<'h> Checker<'h> {
             (Some(Some(bytes)), Some(version)) => {
                 // SPEC M54
                 let info = module.versions.get(version).and_then(|files| files.info.as_ref());
-                // What is wrong with an info makes no second finding of its copy, unless the copy is right.
+                // What is wrong with both needs no second finding.
                 let differs = match info {
-                    Some(SeenInfo::Good(info)) => info != bytes,
+                    Some(SeenInfo::Canonical(info)) => info != bytes,
                     Some(SeenInfo::Bad) => Info::from_canonical(bytes).is_ok(),
                     _ => false,
                 };

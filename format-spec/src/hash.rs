@@ -81,8 +81,9 @@ impl FromStr for H1 {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         text.strip_prefix(H1_PREFIX)
-            .and_then(|base64| BASE64.decode(base64.as_bytes()).ok())
+            .and_then(|base64| BASE64.decode(base64.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == base64))
             .and_then(|bytes| bytes.try_into().ok())
+            // One spelling: the decoder also takes shorter texts one after the other, each with its padding.
             .map(Self)
             .ok_or_else(|| Invalid::new("h1", text, "not h1: and the base64 of 32 bytes"))
     }
@@ -160,4 +161,16 @@ impl fmt::Debug for BundleId {
 
 fn decode_hex(text: &str) -> Option<[u8; 32]> {
     HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_h1_has_one_spelling() {
+        assert!("h1:eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=".parse::<H1>().is_ok());
+        // Two texts of base64, 17 and 15 bytes, one after the other.
+        assert!("h1:eHh4eHh4eHh4eHh4eHh4eHg=eHh4eHh4eHh4eHh4eHh4".parse::<H1>().is_err());
+    }
 }

@@ -7,6 +7,7 @@
 //! - names: [`ModulePath`], [`Version`], [`ModuleVersion`], and [`BundlePath`] for every file of a bundle
 //! - hashes: [`FileSha256`], [`H1`], [`BundleId`], three types that cannot be mixed up
 //! - texts: [`go_sum`], [`go_mod`], [`manifest`], [`requires`], [`root`], [`header`], [`info`], [`versions`]
+//! - the checksum database: [`sumdb`]
 //! - rules: [`zip_names`] for what a module zip may hold, [`check`] for what a bundle must be
 #![no_std]
 
@@ -33,6 +34,7 @@ mod names;
 pub mod readme;
 pub mod requires;
 pub mod root;
+pub mod sumdb;
 mod version;
 pub mod versions;
 pub mod zip_names;

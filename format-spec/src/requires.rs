@@ -127,6 +127,7 @@ impl Reader {
         match (&mut self.section, text) {
             (Section::None, MODULES) => self.section = Section::Modules(None),
             (Section::None | Section::Modules(Some(_)), HEADS) => self.section = Section::Heads(None),
+            (Section::Modules(None), HEADS) => return Err(invalid(text, EMPTY)),
             (Section::Modules(last), text) => {
                 let line: Line = text.parse()?;
                 match last {
@@ -157,10 +158,11 @@ impl Reader {
     /// Ends the reading; an error if the last section says nothing.
     pub fn finish(self) -> Result<(), Invalid> {
         match self.section {
-            Section::Modules(None) | Section::Heads(None) => Err(invalid("", "a section without lines")),
+            Section::Modules(None) | Section::Heads(None) => Err(invalid("", EMPTY)),
             _ => Ok(()),
         }
     }
 }
 
 const ORDER: &str = "not in canonical order, or a line twice";
+const EMPTY: &str = "not in canonical order: a section without lines";

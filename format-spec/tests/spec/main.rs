@@ -18,7 +18,18 @@ fn read(path: &str) -> String {
 
 /// All sources of the crate, with their names.
 fn sources() -> Vec<(String, String)> {
-    let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.map(|name| (name.clone(), read(&format!("src/{name}")))).collect()
+    let mut sources = Vec::new();
+    let mut folders = vec!["src".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else {
+                sources.push((path.strip_prefix("src/").unwrap().to_owned(), read(&path)));
+            }
+        }
+    }
+    sources
 }
