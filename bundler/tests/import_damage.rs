@@ -236,7 +236,8 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     };
     let mirror = place.mirror();
-    let plants: [(&str, &dyn Fn(&Path)); 8] = [
+    type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
+    let plants: [Plant<'_>; 8] = [
         ("lock", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("lock", &pipe),
         ("download", &|path| symlink(&outside, path).unwrap()),

@@ -81,7 +81,9 @@ impl FromStr for Requires {
         let mut requires = Self::default();
         let mut reader = Reader::default();
         for line in text.split_inclusive('\n') {
-            let line = line.strip_suffix('\n').ok_or_else(|| invalid(line, "no newline at the end"))?;
+            let line = line
+                .strip_suffix('\n')
+                .ok_or_else(|| invalid(line, "not in canonical order: no newline at the end"))?;
             match reader.line(line)? {
                 Some(Required::Module(line)) => _ = requires.modules.insert(line),
                 Some(Required::Head(head)) => _ = requires.heads.insert(head),
