@@ -7,7 +7,7 @@
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
-//! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`]
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`], `lanes` (SHA-256)
 
 mod beneath;
 pub mod bundle;
@@ -22,6 +22,7 @@ pub mod go_command;
 pub mod head;
 pub mod import;
 pub mod jobs;
+mod lanes;
 mod lines;
 pub mod manifest_reader;
 pub mod mirror;

@@ -10,9 +10,18 @@
 //! - carry a link: only regular files and directories by their mode
 //!
 //! Archives end at their end record; a comment, extra fields and times are allowed, as `go` allows them.
+//!
+//! Most entries go a fast way: [`inflate`] makes the whole content in memory, and a [`batch`] hashes many contents
+//! together. It knows good entries only; what it does not find good, or what is too large for it, is judged by the
+//! streaming inflater, which alone refuses.
+
+mod batch;
+mod inflate;
 
 use crate::tape::Tape;
+use batch::{Batch, CONTENT_MAX_BYTES};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use inflate::{IN_SLACK, Inflater};
 use modferry_format::hash::H1Builder;
 use modferry_format::zip_names::{MAX_ZIP_BYTES, ZipNames};
 use modferry_format::{FileSha256, H1, ModuleVersion};
@@ -79,8 +88,11 @@ struct Record {
 /// The buffers and the inflater of one worker, kept from zip to zip.
 pub struct Prover {
     directory_buffer: Vec<u8>,
+    tape_buffer: Vec<u8>,
     out: Vec<u8>,
     inflate: Decompress,
+    inflater: Inflater,
+    batch: Batch,
     contents: Contents,
 }
 
@@ -103,8 +115,11 @@ impl Default for Prover {
     fn default() -> Self {
         Self {
             directory_buffer: vec![0; DIRECTORY_BUFFER_BYTES],
+            tape_buffer: Vec::new(),
             out: vec![0; OUT_BUFFER_BYTES],
             inflate: Decompress::new(false),
+            inflater: Inflater::default(),
+            batch: Batch::default(),
             contents: Contents::Hashed,
         }
     }
@@ -140,7 +155,10 @@ impl Prover {
     /// Makes the h1 of a file whose own hash is known already.
     pub fn h1<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> io::Result<Result<H1, String>> {
         self.contents = Contents::Hashed;
-        match self.walk(version, file, size, &mut Tape::unhashed(file, size)) {
+        let mut tape = Tape::unhashed(file, size).with_buffer(std::mem::take(&mut self.tape_buffer));
+        let h1 = self.walk(version, file, size, &mut tape);
+        self.tape_buffer = tape.take_buffer();
+        match h1 {
             Ok(h1) => Ok(Ok(h1)),
             Err(Stop::Refused(reason)) => Ok(Err(reason)),
             Err(Stop::Io(error)) => Err(error),
@@ -155,14 +173,16 @@ impl Prover {
         copy: Option<&'a mut (dyn Write + 'a)>,
         contents: Contents,
     ) -> io::Result<(FileSha256, Result<H1, String>)> {
-        let mut tape = Tape::new(file, size, copy);
+        let mut tape = Tape::new(file, size, copy).with_buffer(std::mem::take(&mut self.tape_buffer));
         self.contents = contents;
         let h1 = match self.walk(version, file, size, &mut tape) {
             Ok(h1) => Ok(h1),
             Err(Stop::Refused(reason)) => Err(reason),
             Err(Stop::Io(error)) => return Err(error),
         };
-        Ok((tape.finish()?, h1))
+        let sha256 = tape.finish_in_place()?;
+        self.tape_buffer = tape.take_buffer();
+        Ok((sha256, h1))
     }
 
     fn walk<R: ReaderAt>(
@@ -177,6 +197,8 @@ impl Prover {
         }
         let records = self.directory(version, file, size)?;
         let mut h1 = H1Builder::default();
+        // An earlier walk may have stopped in the middle.
+        self.batch.clear();
         let Some((first, rest)) = records.entries.split_first() else {
             return if records.start == 0 {
                 Ok(h1.finish())
@@ -186,12 +208,15 @@ impl Prover {
         };
         // The end of each entry is where the next one starts; the gap is its data descriptor or a lie.
         let ends = rest.iter().map(|record| record.offset).chain([records.start]);
-        for (record, end) in std::iter::once(first).chain(rest).zip(ends) {
+        for (index, (record, end)) in std::iter::once(first).chain(rest).zip(ends).enumerate() {
             if record.offset != tape.position() {
                 return refuse(format!("{:?}: bytes between two entries, or entries that overlap", record.name));
             }
-            let digest = self.entry(record, end, tape)?;
-            h1.add(record.name.as_str(), digest);
+            self.entry(index, record, end, tape)?;
+        }
+        self.batch.hash(tape.run());
+        for (record, digest) in self.batch.digests() {
+            h1.add(records.entries[record].name.as_str(), digest);
         }
         Ok(h1.finish())
     }
@@ -239,8 +264,14 @@ impl Prover {
         Ok(Directory { entries, start })
     }
 
-    /// Reads one entry from the tape up to `end` and gives the digest of its content.
-    fn entry<R: ReaderAt>(&mut self, record: &Record, end: u64, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
+    /// Reads one entry from the tape up to `end` and gives its content, or the digest of it, to the batch.
+    fn entry<R: ReaderAt>(
+        &mut self,
+        index: usize,
+        record: &Record,
+        end: u64,
+        tape: &mut Tape<'_, R>,
+    ) -> Result<(), Stop> {
         let refused = |reason: &str| Stop::Refused(format!("{:?}: {reason}", record.name));
         let header: [u8; LOCAL_HEADER_BYTES] = tape.array().map_err(|_| refused("local header is cut off"))?;
         let (half, word) = (|at: usize| u16::from_le_bytes([header[at], header[at + 1]]), |at| word(&header, at));
@@ -270,17 +301,24 @@ impl Prover {
         // Keeps a lying size from reading past this entry: all comparisons below are within its own bytes.
         let data_end = tape.position().checked_add(record.compressed).filter(|&data_end| data_end <= end);
         let data_end = data_end.ok_or_else(|| refused("overlaps the next record"))?;
-        let digest = match record.method {
-            CompressionMethod::STORE => self.stored(record, tape)?,
-            CompressionMethod::DEFLATE => self.deflated(record, data_end, tape)?,
+        match record.method {
+            CompressionMethod::DEFLATE if self.deflated_whole(index, record, tape)? => {}
+            CompressionMethod::DEFLATE => {
+                let digest = self.deflated(record, data_end, tape)?;
+                self.batch.add_digest(index, digest);
+            }
+            CompressionMethod::STORE => {
+                let digest = self.stored(record, tape)?;
+                self.batch.add_digest(index, digest);
+            }
             other => {
                 return Err(refused(&format!("compression method {}; Go knows store and deflate", other.as_u16())));
             }
-        };
+        }
         let descriptor =
             tape.vec(usize::try_from(end - data_end).unwrap_or(usize::MAX).min(DESCRIPTOR_MAX_BYTES + 1))?;
         let fits = if has_descriptor { is_descriptor_of(record, &descriptor) } else { descriptor.is_empty() };
-        if fits { Ok(digest) } else { Err(refused("bytes after its content that are not its data descriptor")) }
+        if fits { Ok(()) } else { Err(refused("bytes after its content that are not its data descriptor")) }
     }
 
     fn stored<R: ReaderAt>(&mut self, record: &Record, tape: &mut Tape<'_, R>) -> Result<[u8; 32], Stop> {
@@ -297,6 +335,40 @@ impl Prover {
             tape.consume(taken);
         }
         content.finish(record)
+    }
+
+    /// The fast way: takes the entry's data from the tape if they are good in every respect, or takes nothing.
+    fn deflated_whole<R: ReaderAt>(
+        &mut self,
+        index: usize,
+        record: &Record,
+        tape: &mut Tape<'_, R>,
+    ) -> io::Result<bool> {
+        let (Ok(compressed), Ok(size)) = (usize::try_from(record.compressed), usize::try_from(record.size)) else {
+            return Ok(false);
+        };
+        let Some(wanted) = compressed.checked_add(IN_SLACK).filter(|_| size <= CONTENT_MAX_BYTES) else {
+            return Ok(false);
+        };
+        // The file's own bytes are hashed beside the contents that came of them, before they leave the buffer.
+        if !tape.holds(wanted) || !self.batch.has_room(size) {
+            self.batch.hash(tape.run());
+        }
+        let Some(input) = tape.window(wanted)? else { return Ok(false) };
+        let out = self.batch.room(size);
+        if self.inflater.inflate(input, out) != Some((compressed, size)) {
+            return Ok(false);
+        }
+        let mut crc = Crc::new();
+        crc.update(&out[..size]);
+        if crc.sum() != record.crc {
+            return Ok(false);
+        }
+        tape.consume(compressed);
+        if self.contents == Contents::Hashed {
+            self.batch.add(index, size);
+        }
+        Ok(true)
     }
 
     fn deflated<R: ReaderAt>(

@@ -1,11 +1,13 @@
 //! Reads a file once from front to back, hashing it and, where wanted, copying it on the way.
 
+use crate::lanes::{self, Chain, Run};
 use modferry_format::FileSha256;
 use rawzip::ReaderAt;
-use sha2::{Digest, Sha256};
 use std::io::{self, Write};
+use std::ops::Range;
 
-/// Bytes read at once: large enough that system calls do not count, small enough for the processor's cache.
+/// Bytes read at once: large enough that system calls do not count, small enough for the processor's cache. A whole
+/// number of SHA-256 blocks.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A file on its way past; whoever reads it sees each byte once.
@@ -14,10 +16,12 @@ pub struct Tape<'a, R> {
     size: u64,
     copy: Option<&'a mut (dyn Write + 'a)>,
     /// None where the hash of the file is known already.
-    sha256: Option<Sha256>,
+    chain: Option<Chain>,
     buffer: Vec<u8>,
-    /// The part of the buffer that holds bytes not consumed yet.
-    unread: std::ops::Range<usize>,
+    /// The part of the buffer that holds bytes not consumed yet; what was read ends where it ends.
+    unread: Range<usize>,
+    /// Where in the buffer the bytes begin that are not hashed yet.
+    hashed: usize,
     /// Bytes read from the file so far.
     read: u64,
 }
@@ -25,13 +29,24 @@ pub struct Tape<'a, R> {
 impl<'a, R: ReaderAt> Tape<'a, R> {
     /// A tape over the first `size` bytes of `file`.
     pub fn new(file: &'a R, size: u64, copy: Option<&'a mut (dyn Write + 'a)>) -> Self {
-        let buffer = vec![0; BUFFER_BYTES.min(usize::try_from(size).unwrap_or(BUFFER_BYTES).max(1))];
-        Self { file, size, copy, sha256: Some(Sha256::new()), buffer, unread: 0..0, read: 0 }
+        Self { file, size, copy, chain: Some(Chain::default()), buffer: Vec::new(), unread: 0..0, hashed: 0, read: 0 }
     }
 
     /// The same without copying and without hashing the file.
     pub fn unhashed(file: &'a R, size: u64) -> Self {
-        Self { sha256: None, ..Self::new(file, size, None) }
+        Self { chain: None, ..Self::new(file, size, None) }
+    }
+
+    /// Reads into this buffer, which an earlier tape left behind.
+    #[must_use]
+    pub(crate) fn with_buffer(self, buffer: Vec<u8>) -> Self {
+        Self { buffer, ..self }
+    }
+
+    /// The buffer, for the next tape.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        self.unread = 0..0;
+        std::mem::take(&mut self.buffer)
     }
 
     /// Offset of the next byte.
@@ -46,6 +61,32 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
         }
         let len = self.unread.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(&self.buffer[self.unread.start..self.unread.start + len])
+    }
+
+    /// Whether the next `len` bytes can be had without reading the file.
+    pub(crate) fn holds(&self, len: usize) -> bool {
+        self.unread.len() >= len
+    }
+
+    /// The next `len` bytes in one piece, and maybe more; [`Tape::consume`] takes them. None if there are not as many, or
+    /// if they do not fit into the buffer.
+    pub(crate) fn window(&mut self, len: usize) -> io::Result<Option<&[u8]>> {
+        if len > BUFFER_BYTES - lanes::BLOCK_BYTES || len as u64 > self.size - self.position() {
+            return Ok(None);
+        }
+        while !self.holds(len) {
+            self.fill()?;
+        }
+        Ok(Some(&self.buffer[self.unread.clone()]))
+    }
+
+    /// What of the file was read and not hashed yet, in whole blocks; whoever asks for it adds it to the hash. Without
+    /// anybody who asks it is hashed before the next bytes are read.
+    pub(crate) fn run(&mut self) -> Option<Run<'_>> {
+        let chain = self.chain.as_mut()?;
+        let (blocks, _) = self.buffer[self.hashed..self.unread.end].as_chunks();
+        self.hashed += blocks.len() * lanes::BLOCK_BYTES;
+        Some(Run { chain, blocks })
     }
 
     /// Takes `len` of the bytes that [`Tape::available`] gave.
@@ -79,10 +120,24 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
 
     /// Reads the rest and gives the hash of the whole file; of zeros where none was made.
     pub fn finish(mut self) -> io::Result<FileSha256> {
+        self.finish_in_place()
+    }
+
+    /// The same for who wants the buffer back.
+    pub(crate) fn finish_in_place(&mut self) -> io::Result<FileSha256> {
         while self.read < self.size {
+            self.unread.start = self.unread.end;
             self.fill()?;
         }
-        Ok(FileSha256::from_digest(self.sha256.map_or([0; 32], |sha256| sha256.finalize().into())))
+        self.hash_alone();
+        let rest = &self.buffer[self.hashed..self.unread.end];
+        Ok(FileSha256::from_digest(self.chain.take().map_or([0; 32], |chain| chain.finish(rest))))
+    }
+
+    fn hash_alone(&mut self) {
+        if let Some(run) = self.run() {
+            run.chain.add(run.blocks);
+        }
     }
 
     fn fill_slice(&mut self, mut slice: &mut [u8]) -> io::Result<()> {
@@ -96,21 +151,30 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
         Ok(())
     }
 
+    /// Reads more bytes behind the unread ones.
     fn fill(&mut self) -> io::Result<()> {
-        let want = self.buffer.len().min(usize::try_from(self.size - self.read).unwrap_or(usize::MAX));
-        let got = if want == 0 { 0 } else { self.file.read_at(&mut self.buffer[..want], self.read)? };
+        self.hash_alone();
+        // Less than a block, and what a window keeps.
+        let kept = if self.chain.is_some() { self.hashed.min(self.unread.start) } else { self.unread.start };
+        self.buffer.copy_within(kept..self.unread.end, 0);
+        self.unread = self.unread.start - kept..self.unread.end - kept;
+        self.hashed = self.hashed.saturating_sub(kept);
+
+        let left = usize::try_from(self.size - self.read).unwrap_or(usize::MAX);
+        let end = self.unread.end.saturating_add(left).min(BUFFER_BYTES);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        let chunk = &mut self.buffer[self.unread.end..end];
+        let got = if chunk.is_empty() { 0 } else { self.file.read_at(chunk, self.read)? };
         if got == 0 {
             // Either the zip points past the end, or the file became shorter while it was read.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let chunk = &self.buffer[..got];
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(chunk);
-        }
         if let Some(copy) = &mut self.copy {
-            copy.write_all(chunk)?;
+            copy.write_all(&chunk[..got])?;
         }
-        self.unread = 0..got;
+        self.unread.end += got;
         self.read += got as u64;
         Ok(())
     }
