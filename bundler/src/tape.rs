@@ -184,3 +184,78 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
 pub fn hash<R: ReaderAt>(file: &R, size: u64) -> io::Result<FileSha256> {
     Tape::new(file, size, None).finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::BLOCK_BYTES;
+
+    /// Gives at most `step` bytes at once.
+    struct Short<'a> {
+        bytes: &'a [u8],
+        step: usize,
+    }
+
+    impl ReaderAt for Short<'_> {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let left = &self.bytes[usize::try_from(offset).unwrap().min(self.bytes.len())..];
+            let len = left.len().min(buffer.len()).min(self.step);
+            buffer[..len].copy_from_slice(&left[..len]);
+            Ok(len)
+        }
+    }
+
+    #[test]
+    fn hash_copy_and_bytes_are_the_same_however_they_are_read() {
+        let bytes: Vec<u8> = (0..700_001_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut buffer = Vec::new();
+        for (step, piece) in [(usize::MAX, 100_000), (1000, 30_000), (4093, 1), (BLOCK_BYTES, 65), (262_143, 262_080)] {
+            let size = if piece == 1 { 20_000 } else { bytes.len() };
+            let (file, mut copy) = (Short { bytes: &bytes[..size], step }, Vec::new());
+            let mut tape = Tape::new(&file, size as u64, Some(&mut copy)).with_buffer(std::mem::take(&mut buffer));
+            let mut at = 0;
+            // In windows of this size, in what is at hand, and past some.
+            for turn in 0.. {
+                assert_eq!(tape.position(), at as u64);
+                let taken = match turn % 4 {
+                    0 | 1 => match tape.window(piece).unwrap() {
+                        Some(window) => {
+                            assert_eq!(window[..piece], bytes[at..at + piece]);
+                            piece - turn % 3 % piece
+                        }
+                        None => break,
+                    },
+                    2 => {
+                        let available = tape.available(77).unwrap();
+                        assert_eq!(*available, bytes[at..at + available.len()]);
+                        available.len()
+                    }
+                    _ => {
+                        if let Some(run) = tape.run() {
+                            lanes::add(vec![run]);
+                        }
+                        0
+                    }
+                };
+                tape.consume(taken);
+                at += taken;
+            }
+            let hash = tape.finish_in_place().unwrap();
+            buffer = tape.take_buffer();
+            drop(tape);
+            assert_eq!(hash, FileSha256::of(&bytes[..size]), "{step} {piece}");
+            assert_eq!(copy, bytes[..size], "{step} {piece}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_never_larger_than_the_buffer_or_the_rest() {
+        let bytes = vec![1; 2 * BUFFER_BYTES];
+        let file = Short { bytes: &bytes, step: usize::MAX };
+        let mut tape = Tape::new(&file, bytes.len() as u64, None);
+        assert!(tape.window(BUFFER_BYTES).unwrap().is_none());
+        tape.skip(bytes.len() as u64 - 9).unwrap();
+        assert_eq!(tape.window(9).unwrap(), Some(&[1; 9][..]));
+        assert!(tape.window(10).unwrap().is_none());
+    }
+}
