@@ -12,7 +12,7 @@
 //! lock                             held by whoever changes the mirror
 //! ```
 
-use crate::beneath::Kind;
+use crate::beneath::{Beneath, Kind};
 use crate::context::{Context, Event, Progress};
 use crate::durable::{Durable, Witness};
 use crate::error::{Error, ErrorKind, Result, Warning};
@@ -32,6 +32,8 @@ pub const DONE: &str = "done";
 pub const JOURNAL: &str = "journal.jsonl";
 /// Largest `done` file that is read, in bytes; its longest part is the patterns without record.
 const MAX_LINE_BYTES: u64 = 1 << 20;
+/// Largest journal that is read, in bytes: room for some 500,000 bundles.
+const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 /// How often a waiting import looks whether it should stop.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
@@ -96,6 +98,12 @@ impl<'a> Mirror<'a> {
             "quarantine",
             "lost+found",
         ];
+        // A forgotten MIRROR makes the last bundle the mirror; it has a download/ too.
+        if path.join(modferry_format::root::BUNDLE).symlink_metadata().is_ok() {
+            let message = format!("{}: is a bundle, no mirror", path.display());
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("name the mirror after the bundles: modferry import BUNDLE... MIRROR"));
+        }
         let is_new = match fs::read_dir(path) {
             Ok(entries) => !entries.flatten().any(|entry| known[..7].iter().any(|name| entry.file_name() == *name)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -275,7 +283,8 @@ pub fn read_journal(mirror: &Path) -> Result<Vec<JournalLine>> {
 /// What is no UTF-8, as after a crash in the middle of a name, is in no whole line either.
 fn journal_text(mirror: &Path) -> Result<String> {
     let path = mirror.join(JOURNAL);
-    match fs::read(&path) {
+    let read = Beneath::new(mirror).and_then(|files| files.read(Path::new(JOURNAL), MAX_JOURNAL_BYTES));
+    match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(Error::io(&path, "the journal could not be read", &error)),
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),

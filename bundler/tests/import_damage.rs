@@ -222,6 +222,22 @@ fn a_ledger_never_grows_beyond_what_every_reader_takes() {
     assert!(!mirror.join("download/example.com/dep/@v/v1.1.0.mod").exists());
 }
 
+#[test]
+fn a_bundle_is_not_taken_for_a_mirror_and_an_info_from_nowhere_not_for_the_bundle_s() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let other = place.bundle("other", &[module("example.com/a@v1.0.0", "package a\n")]);
+    let before = files(&other);
+    assert_eq!(take(&bundle, &other, None).unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(files(&other), before);
+    let info = place.mirror().join("download/example.com/dep/@v/v1.0.0.info");
+    fs::create_dir_all(info.parent().unwrap()).unwrap();
+    fs::create_dir_all(place.mirror().join("ledger")).unwrap();
+    fs::write(&info, "garbage").unwrap();
+    assert_eq!(take(&bundle, &place.mirror(), None).unwrap_err().kind, ErrorKind::Incident);
+    assert_eq!(files(&place.mirror().join("download")).len(), 1);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
@@ -237,7 +253,7 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
     };
     let mirror = place.mirror();
     type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
-    let plants: [Plant<'_>; 8] = [
+    let plants: [Plant<'_>; 9] = [
         ("lock", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("lock", &pipe),
         ("download", &|path| symlink(&outside, path).unwrap()),
@@ -246,6 +262,7 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
         ("download/example.com/dep/@v/v1.0.0.zip", &pipe),
         ("download/example.com/dep/@v/v1.0.0.mod", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("journal.jsonl", &|path| symlink(outside.join("precious"), path).unwrap()),
+        ("journal.jsonl", &pipe),
     ];
     for (name, plant) in plants {
         let path = mirror.join(name);

@@ -127,8 +127,9 @@ impl Judge<'_> {
         };
         let same = match &entry.path {
             BundlePath::Zip(_) => there.h1.is_some() && there.h1 == fact.h1,
-            // The version is in the name, and the rules have held the text to it.
-            BundlePath::Info(_) => true,
+            // The version is in the name, and the rules have held the text to it when it came by a bundle. What no ledger
+            // names may have come from anywhere.
+            BundlePath::Info(_) => known.is_some() || there.sha256 == entry.sha256,
             _ => there.sha256 == entry.sha256,
         };
         if same {

@@ -164,7 +164,7 @@ impl Plan {
             }
             if !is_staged(number, entry.size) {
                 plan.files += 1;
-                plan.bytes += entry.size;
+                plan.bytes = plan.bytes.saturating_add(entry.size);
             }
             if entry.path.module().is_none() || entry.path.module() != last_module.as_ref() {
                 last_module = entry.path.module().cloned();
@@ -196,7 +196,7 @@ pub(crate) fn room(mirror: &Mirror<'_>, plan: &Plan) -> Result<()> {
         .map_err(|error| Error::io(mirror.path(), "its free space could not be found", &error.into()))?;
     let block = stat.f_frsize.max(1);
     // Each file takes whole blocks; its directory entries come on top.
-    let needed = plan.bytes + (plan.files + plan.dirs) * block;
+    let needed = plan.bytes.saturating_add((plan.files + plan.dirs) * block);
     let free = (stat.f_bavail * block).saturating_sub(stat.f_blocks * block / 100 * RESERVE_PERCENT);
     let error = |what: String| {
         Error::new(ErrorKind::NoSpace, format!("{}: not enough room: {what}", mirror.path().display()))
