@@ -238,6 +238,19 @@ fn a_bundle_is_not_taken_for_a_mirror_and_an_info_from_nowhere_not_for_the_bundl
     assert_eq!(files(&place.mirror().join("download")).len(), 1);
 }
 
+#[test]
+fn evidence_that_is_not_the_bundle_s_is_not_committed() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let id = take(&bundle, &place.mirror(), None).unwrap().sha256;
+    fs::remove_dir_all(place.mirror()).unwrap();
+    let evidence = place.mirror().join("bundles").join(id);
+    fs::create_dir_all(&evidence).unwrap();
+    fs::write(evidence.join("SHA256SUMS"), "evil").unwrap();
+    assert_eq!(take(&bundle, &place.mirror(), None).unwrap_err().kind, ErrorKind::MirrorDamaged);
+    assert_eq!(files(&place.mirror().join("download")).len(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {

@@ -21,6 +21,7 @@ use crate::durable::Published;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::mirror::{DONE, JournalLine, Mirror, evidence, hash_of, staging};
+use crate::tape;
 use modferry_format::BundlePath;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +75,12 @@ impl Publish<'_> {
     fn publish_evidence(&self) -> Result<()> {
         let (durable, id) = (self.mirror.durable(), &self.head.id);
         for name in head_names() {
-            durable.publish(&staged_head(id, name), &evidence(id).join(name))?;
+            let (staged, place) = (staged_head(id, name), evidence(id).join(name));
+            if durable.publish(&staged, &place)? == Published::Exists && !self.is_same(&staged, &place)? {
+                return Err(
+                    durable.stranger(&place, "is another file than that of the bundle whose id its directory has")
+                );
+            }
         }
         self.head.entries(|number, entry| {
             if self.facts.of(number).state == State::Extra {
@@ -82,6 +88,16 @@ impl Publish<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Whether two files of the mirror have the same bytes.
+    fn is_same(&self, one: &Path, other: &Path) -> Result<bool> {
+        let hash = |path: &Path| {
+            let source = self.mirror.durable().files().open(path);
+            let hash = source.and_then(|source| tape::hash(&source, source.size()));
+            hash.map_err(|error| Error::io(&self.mirror.durable().full(path), "could not be read", &error))
+        };
+        Ok(hash(one)? == hash(other)?)
     }
 
     /// Gives their names to all files of one kind, on several threads: most of it is waiting for the file system.
