@@ -6,6 +6,7 @@
 //! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
+//! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
 //! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`], `lanes` (SHA-256)
 
@@ -14,6 +15,7 @@ pub mod bundle;
 pub mod byte_size;
 pub mod carrier;
 pub mod context;
+pub mod database;
 pub mod durable;
 pub mod env;
 pub mod error;

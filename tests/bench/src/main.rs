@@ -9,6 +9,7 @@ mod import;
 mod measure;
 mod project;
 mod server;
+mod slice;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -48,12 +49,24 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
+    /// The part of a checksum database for 1,000 records from a slow server, its proof, and its size
+    Slice {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Closures of cobra and prometheus too, from the database that `go env` names
+        #[arg(long)]
+        real: bool,
+    },
     /// Runs one command and prints what it took; the other benchmarks call this
     #[command(hide = true)]
     Measure {
         #[arg(trailing_var_arg = true, required = true)]
         command: Vec<OsString>,
     },
+    /// Fetches a slice of 1,000 records
+    #[command(hide = true)]
+    FetchSlice { gosumdb: String, out: PathBuf },
     /// Hashes every file below a directory with the code that verify uses, and does nothing else
     #[command(hide = true)]
     Hash { directory: PathBuf },
@@ -71,6 +84,8 @@ fn main() -> ExitCode {
         Benchmark::Verify { rounds } => verify::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
         Benchmark::Server { rounds } => server::run(rounds),
+        Benchmark::Slice { rounds, real } => slice::run(rounds, real),
+        Benchmark::FetchSlice { gosumdb, out } => slice::fetch(&gosumdb, &out),
         Benchmark::Copy { bundle, directory } => import::copy(&bundle, &directory),
         Benchmark::Measure { command } => measure::print(&command),
         Benchmark::Hash { directory } => verify::hash(&directory),

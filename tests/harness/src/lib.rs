@@ -5,6 +5,7 @@
 //! - [`raw_tar`] and [`hostile_tar`] do the same for tars
 //! - [`built`] gives the program under test, [`clean_home`] the environment it runs in,
 //!   [`no_network`] a place without a network
+//! - [`database`] is a checksum database with a key of its own, and a server that can misbehave
 //! - [`synthetic_bundle`] makes whole bundles without go
 //! - [`reseal`] makes a tampered bundle whole again, so that a test reaches the deeper checks
 //!
@@ -12,6 +13,7 @@
 
 pub mod built;
 pub mod clean_home;
+pub mod database;
 pub mod hostile;
 pub mod hostile_tar;
 pub mod module;

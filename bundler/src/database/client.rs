@@ -1,0 +1,240 @@
+//! One HTTP request: through the right proxy, with the right password, over a connection that is used again.
+//!
+//! - HTTPS with the authorities of the system and of SSL_CERT_FILE and SSL_CERT_DIR; HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
+//!   logins of netrc, for the exact host and https only; a login in the URL itself: all as the go command has it
+//! - redirects are followed here, so each step gets its own proxy and login; never from https to http
+//! - a connection has a limit to be made and every read has one, a request has none: a slow server is no broken one
+//! - nothing is tried again; [`super::remote`] does that
+//!
+//! Every request through a proxy is tunnelled by CONNECT, those for plain http too (ureq knows no other way); a proxy may
+//! refuse that for port 80.
+
+use crate::context::Environment;
+use crate::database::addresses::Addresses;
+use crate::database::authorities;
+use crate::database::netrc::Netrc;
+use crate::database::proxies::Proxies;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use ureq::http::{Uri, header};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Proxy};
+
+/// Most redirects of one request, as in net/http of Go.
+const MAX_REDIRECTS: usize = 10;
+/// Longest part of a body that is read of an answer that is not 200, in bytes.
+const MAX_WORDS: u64 = 16 * 1024;
+/// How this program calls itself.
+const USER_AGENT: &str = concat!("modferry/", env!("CARGO_PKG_VERSION"));
+
+/// An HTTP client, for many threads at once.
+pub(super) struct Client {
+    /// By proxy; none is the direct way.
+    agents: Mutex<BTreeMap<Option<String>, Agent>>,
+    tls: TlsConfig,
+    limits: Limits,
+    proxies: Proxies,
+    netrc: Netrc,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Its status, of no redirect.
+    pub(super) status: u16,
+    /// Retry-After, if it is a number of seconds.
+    pub(super) retry_after: Option<Duration>,
+    /// The body, or of other answers than 200 its beginning.
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No connection: nobody listens, or there is no such host.
+    Unreachable(String),
+    /// A connection that broke or stalled.
+    Broken(String),
+    /// What the next try would meet again: a certificate, a URL, a proxy that refuses.
+    Lasting(String),
+}
+
+/// The limits of one request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// To have a connection, TLS included.
+    pub(super) connect: Duration,
+    /// Between two bytes.
+    pub(super) stall: Duration,
+    /// Connections kept open.
+    pub(super) connections: usize,
+}
+
+impl Client {
+    pub(super) fn new(environment: &Environment, uses_netrc: bool, limits: Limits) -> Self {
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities::of(environment))).build();
+        let netrc = if uses_netrc { Netrc::of(environment) } else { Netrc::default() };
+        Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), netrc }
+    }
+
+    /// Asks once. A body of 200 that is larger than `limit` bytes is a failure.
+    pub(super) fn get(&self, url: &str, limit: usize) -> Result<Reply, Failure> {
+        let mut url: Uri = url.parse().map_err(|_| Failure::Lasting("not a URL".to_owned()))?;
+        for _ in 0..=MAX_REDIRECTS {
+            let mut response = self.ask(&url)?;
+            let status = response.status().as_u16();
+            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            if matches!(status, 301 | 302 | 303 | 307 | 308)
+                && let Some(location) = header(header::LOCATION)
+            {
+                url = redirected(&url, location)
+                    .ok_or_else(|| Failure::Lasting(format!("redirects to {location:?}, where no request goes")))?;
+                continue;
+            }
+            let retry_after = header(header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+            let mut body = Vec::new();
+            let most = if status == 200 { limit as u64 + 1 } else { MAX_WORDS };
+            let read = response.body_mut().as_reader().take(most).read_to_end(&mut body);
+            match read {
+                _ if status == 200 && body.len() > limit => {
+                    return Err(Failure::Lasting(format!("answers with more than {limit} bytes")));
+                }
+                // Of a refusal any words will do.
+                Err(error) if status == 200 => return Err(Failure::Broken(error.to_string())),
+                _ => {}
+            }
+            return Ok(Reply { status, retry_after: retry_after.map(Duration::from_secs), body });
+        }
+        Err(Failure::Lasting(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    fn ask(&self, url: &Uri) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+        let is_https = url.scheme_str() == Some("https");
+        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let agent = self.agent(self.proxies.proxy(is_https, host, port))?;
+        let mut request = agent.get(url);
+        let in_url = url.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(login, _)| {
+            let (name, password) = login.split_once(':').unwrap_or((login, ""));
+            (unescaped(name), unescaped(password))
+        });
+        // As go does: over plain http no password is looked up.
+        let known = || self.netrc.credentials(host).filter(|_| is_https).map(|(a, b)| (a.to_owned(), b.to_owned()));
+        if let Some((name, password)) = in_url.or_else(known) {
+            let token = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
+            request = request.header(header::AUTHORIZATION, format!("Basic {token}"));
+        }
+        request.call().map_err(Failure::from)
+    }
+
+    fn agent(&self, proxy: Option<String>) -> Result<Agent, Failure> {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&proxy) {
+            return Ok(agent.clone());
+        }
+        let invalid = |_| Failure::Lasting("HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy".to_owned());
+        let through = proxy.as_deref().map(Proxy::new).transpose().map_err(invalid)?;
+        let config = Agent::config_builder()
+            .tls_config(self.tls.clone())
+            // Else it would be one from the environment of the process.
+            .proxy(through)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(USER_AGENT)
+            .timeout_resolve(Some(self.limits.connect))
+            .timeout_connect(Some(self.limits.connect))
+            .timeout_per_read(Some(self.limits.stall))
+            .timeout_per_write(Some(self.limits.stall))
+            .max_idle_connections(self.limits.connections)
+            .max_idle_connections_per_host(self.limits.connections)
+            .build();
+        Ok(agents
+            .entry(proxy)
+            .or_insert_with(|| Agent::with_parts(config, DefaultConnector::default(), Addresses::default()))
+            .clone())
+    }
+}
+
+/// The target of a redirect; none if no request may go there.
+fn redirected(from: &Uri, location: &str) -> Option<Uri> {
+    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
+    let absolute = if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{scheme}://{authority}{folder}/{location}")
+    };
+    let to: Uri = absolute.parse().ok()?;
+    let is_allowed = match to.scheme_str()? {
+        "https" => true,
+        "http" => scheme == "http",
+        _ => false,
+    };
+    is_allowed.then_some(to)
+}
+
+/// `%41` as `A`.
+pub(super) fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        use std::io::ErrorKind;
+        use ureq::{Error, Timeout};
+        let words = error.to_string();
+        match error {
+            // A proxy that cannot get through, or does not want to.
+            Error::ConnectProxyFailed(_) => Self::Unreachable(words),
+            Error::HostNotFound | Error::ConnectionFailed | Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                Self::Unreachable(words)
+            }
+            Error::Io(error) => match error.kind() {
+                ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
+                    Self::Unreachable(words)
+                }
+                // What rustls says of a certificate comes through as this.
+                ErrorKind::InvalidData => Self::Lasting(words),
+                _ => Self::Broken(words),
+            },
+            Error::Timeout(_) | Error::Protocol(_) => Self::Broken(words),
+            _ => Self::Lasting(words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_nowhere_less_safe() {
+        let to = |from: &str, location: &str| redirected(&from.parse().unwrap(), location).map(|url| url.to_string());
+        assert_eq!(to("https://a.test/x/y", "/z").as_deref(), Some("https://a.test/z"));
+        assert_eq!(to("https://a.test/x/y", "z").as_deref(), Some("https://a.test/x/z"));
+        assert_eq!(to("https://a.test/x", "//b.test/z").as_deref(), Some("https://b.test/z"));
+        assert_eq!(to("http://a.test/x", "https://b.test/z").as_deref(), Some("https://b.test/z"));
+        assert_eq!(to("https://a.test/x", "http://a.test/z"), None);
+        assert_eq!(to("https://a.test/x", "file:///etc/passwd"), None);
+    }
+
+    #[test]
+    fn escapes_are_read_once() {
+        assert_eq!(unescaped("a%20b%2541%4"), "a b%41%4");
+    }
+}

@@ -1,0 +1,97 @@
+//! Names and passwords from a netrc file, read as the go command reads it (cmd/go/internal/auth/netrc.go).
+
+use crate::context::Environment;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Largest file that is read, in bytes; nobody writes one by hand.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The machines of a netrc file.
+#[derive(Clone, Default)]
+pub(super) struct Netrc(Vec<Machine>);
+
+#[derive(Clone, Default)]
+struct Machine {
+    host: String,
+    login: String,
+    password: String,
+}
+
+impl Netrc {
+    /// The file that NETRC names, else the one in the home directory. Without a file nobody has a password, and one that
+    /// cannot be read is passed over, as go does it.
+    pub(super) fn of(environment: &Environment) -> Self {
+        let file = environment.get("NETRC").map(PathBuf::from).or_else(|| {
+            let (home, name) = if cfg!(windows) { ("USERPROFILE", "_netrc") } else { ("HOME", ".netrc") };
+            environment.get(home).map(|home| PathBuf::from(home).join(name))
+        });
+        let readable = file.filter(|file| file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_BYTES));
+        readable.and_then(|file| std::fs::read_to_string(file).ok()).map(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    fn parse(text: &str) -> Self {
+        let (mut machines, mut machine, mut is_macro) = (Vec::new(), Machine::default(), false);
+        for line in text.lines() {
+            if is_macro {
+                // A macro ends with a blank line.
+                is_macro = !line.is_empty();
+                continue;
+            }
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let mut pairs = fields.chunks_exact(2);
+            for pair in &mut pairs {
+                match pair[0] {
+                    // A machine without both is replaced by the next one.
+                    "machine" => machine = Machine { host: pair[1].to_owned(), ..Machine::default() },
+                    "login" => machine.login = pair[1].to_owned(),
+                    "password" => machine.password = pair[1].to_owned(),
+                    "macdef" => is_macro = true,
+                    _ => {}
+                }
+                if !machine.host.is_empty() && !machine.login.is_empty() && !machine.password.is_empty() {
+                    machines.push(std::mem::take(&mut machine));
+                }
+            }
+            // What comes after it is for every host, and go sends nobody a password that was not meant for it.
+            if pairs.remainder() == ["default"] {
+                break;
+            }
+        }
+        Self(machines)
+    }
+
+    /// Login and password for exactly this host.
+    pub(super) fn credentials(&self, host: &str) -> Option<(&str, &str)> {
+        let machine = self.0.iter().find(|machine| machine.host == host)?;
+        Some((&machine.login, &machine.password))
+    }
+}
+
+impl fmt::Debug for Netrc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the passwords.
+        f.debug_list().entries(self.0.iter().map(|machine| &machine.host)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_host_is_told_a_password() {
+        // The file of go's own test, shortened.
+        let netrc = Netrc::parse(
+            "machine incomplete\npassword none\n\nmachine api.github.com\n  login user\n  password pwd\n\n\
+             macdef ignore\n  machine macro.test login x password y\n\nmachine oneline login user password pwd\n\
+             default\nlogin anonymous\npassword gopher@golang.org\nmachine after.test login a password b\n",
+        );
+        assert_eq!(netrc.credentials("api.github.com"), Some(("user", "pwd")));
+        assert_eq!(netrc.credentials("oneline"), Some(("user", "pwd")));
+        for host in ["incomplete", "github.com", "x.api.github.com", "macro.test", "after.test", "default", ""] {
+            assert_eq!(netrc.credentials(host), None, "{host}");
+        }
+        assert!(!format!("{netrc:?}").contains("pwd"));
+    }
+}
