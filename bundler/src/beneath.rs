@@ -82,6 +82,17 @@ impl Beneath {
         }
     }
 
+    /// Whether a file has no other name anywhere, through which somebody could write into it.
+    pub fn has_one_name(&self, below: &Path) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            let stat = rustix::fs::statat(&self.dir, below, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(stat.st_nlink == 1)
+        }
+        #[cfg(not(unix))]
+        self.kind(below).map(|kind| kind.is_some())
+    }
+
     /// Makes one directory. The process's umask counts.
     pub fn make_dir(&self, below: &Path, mode: u32) -> io::Result<()> {
         #[cfg(unix)]

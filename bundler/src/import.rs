@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::mirror::{Mirror, WhenLocked, staging};
 use crate::source::Source;
 use head::{Head, LineNumber};
+use modferry_format::finding::FindingKind;
 use modferry_format::header::Header;
 use modferry_format::root::{BUNDLE, HeadFile};
 use modferry_format::{BundleId, FileSha256};
@@ -80,10 +81,11 @@ pub struct Summary {
 /// Imports one bundle.
 pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
-    let (root, bytes) = head::read_root(carrier)?;
+    let (root, bytes) = head::read_root(carrier).map_err(|error| unread(carrier, error))?;
     let id = BundleId::of(&bytes);
     // Judged before the mirror is touched: a bundle that is not wanted must not even make an empty one.
-    trust(carrier, &head::read_header(carrier, &root)?, options)?;
+    let header = head::read_header(carrier, &root).map_err(|error| unread(carrier, error))?;
+    trust(carrier, &header, options)?;
     let mut summary = Summary { id: id.to_string(), sha256: id.hex(), ..Summary::default() };
     let mirror = Mirror::open(&options.mirror, options.when_locked, options.witness, context)?;
     mirror.settle()?;
@@ -92,10 +94,13 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
         let import = Import { carrier, mirror: &mirror, head: &head, options, context };
         import.run(&mut summary)
     });
-    if let Err(mut error) = imported {
+    if let Err(error) = imported {
+        let mut error = unread(carrier, error);
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
         if error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace {
-            mirror.durable().remove_staging(&staging(&id))?;
+            if let Err(left) = mirror.durable().remove_staging(&staging(&id)) {
+                error = error.because(format!("{left}, so {} is left", staging(&id).display()));
+            }
         } else if error.kept.is_none() {
             let staged = mirror.durable().full(&staging(&id));
             error.kept =
@@ -110,6 +115,18 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
         context.progress.event(Event::Warning(&Warning::new(damage.clone(), Some(hint))));
     }
     Ok(summary)
+}
+
+/// A bundle that could not be read is not bad for it: what seems to be missing or cut off then was never seen.
+fn unread(carrier: &dyn Carrier, error: Error) -> Error {
+    let failure = carrier.findings().into_iter().find(|finding| finding.kind == FindingKind::Unreadable);
+    match failure {
+        Some(failure) if error.kind == ErrorKind::BundleInvalid => {
+            Error::new(ErrorKind::Io, format!("{}: {}", carrier.name(), failure.detail))
+                .hint("copy the bundle again from where it came; the mirror is as it was")
+        }
+        _ => error,
+    }
 }
 
 /// One import under way.
@@ -129,6 +146,15 @@ impl Import<'_> {
         let plan = Plan::make(head, mirror, context)?;
         let is_repair = mirror.done(&head.id.hex())?.is_some();
         if is_repair && plan.is_there() {
+            let (facts, judgement) = (stage::Facts::default(), judge::Judgement::default());
+            let changes = derive::Changes::derive(mirror, head, &facts, &judgement, context)?;
+            if !changes.is_empty() && !self.options.dry_run {
+                // A list was lost since.
+                mirror.durable().sync()?;
+                changes.apply(mirror, context)?;
+                mirror.durable().sync()?;
+            }
+            summary.damaged = changes.damaged;
             summary.already = true;
             return mirror.durable().remove_staging(&staging(&head.id));
         }

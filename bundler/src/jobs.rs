@@ -64,8 +64,10 @@ where
         }
     };
     thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work_off);
+        // Where the system gives fewer threads, those do it; without any it is done here.
+        let spawned = (0..threads).filter(|_| thread::Builder::new().spawn_scoped(scope, work_off).is_ok()).count();
+        if spawned == 0 {
+            return produce(&mut |piece| work(piece));
         }
         // Dropped at the end of this closure, or the threads would wait for ever.
         let sender = sender;

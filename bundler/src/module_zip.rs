@@ -16,16 +16,18 @@
 //! streaming inflater, which alone refuses.
 
 mod batch;
+mod directory;
 mod inflate;
 
 use crate::tape::Tape;
 use batch::{Batch, CONTENT_MAX_BYTES};
+use directory::Record;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use inflate::{IN_SLACK, Inflater};
 use modferry_format::hash::H1Builder;
-use modferry_format::zip_names::{MAX_ZIP_BYTES, ZipNames};
+use modferry_format::zip_names::MAX_ZIP_BYTES;
 use modferry_format::{FileSha256, H1, ModuleVersion};
-use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
+use rawzip::{CompressionMethod, ReaderAt};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
@@ -74,17 +76,6 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Refused(reason.into()))
 }
 
-/// One entry as the central directory states it.
-struct Record {
-    name: String,
-    offset: u64,
-    compressed: u64,
-    size: u64,
-    crc: u32,
-    flags: u16,
-    method: CompressionMethod,
-}
-
 /// The buffers and the inflater of one worker, kept from zip to zip.
 pub struct Prover {
     directory_buffer: Vec<u8>,
@@ -103,9 +94,6 @@ const OUT_BUFFER_BYTES: usize = 128 * 1024;
 const LOCAL_HEADER_BYTES: usize = 30;
 const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
 const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
-const DIRECTORY_RECORD_BYTES: u64 = 46;
-/// Zip64 end record without extensible data, and its locator, as every writer makes them.
-const ZIP64_END_BYTES: u64 = 56 + 20;
 const FLAG_ENCRYPTED: u16 = 1;
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 /// Stands in a 32-bit size field when the size is in a zip64 extra field.
@@ -195,7 +183,7 @@ impl Prover {
         if size > MAX_ZIP_BYTES {
             return refuse("larger than 500 MiB");
         }
-        let records = self.directory(version, file, size)?;
+        let records = directory::read(&mut self.directory_buffer, version, file, size)?;
         let mut h1 = H1Builder::default();
         // An earlier walk may have stopped in the middle.
         self.batch.clear();
@@ -221,49 +209,6 @@ impl Prover {
         Ok(h1.finish())
     }
 
-    /// Reads the central directory: all entries by their place in the file, and where it starts itself.
-    fn directory<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> Result<Directory, Stop> {
-        let archive: ZipArchive<&R> = ZipLocator::new()
-            .locate_in_reader(file, &mut self.directory_buffer, size)
-            .map_err(|(_, error)| Stop::from(error))?;
-        if archive.end_offset() != size {
-            return refuse("bytes after the end of the archive");
-        }
-        let mut names = ZipNames::new(version);
-        let mut entries = Vec::new();
-        let mut last_record = None;
-        let mut walk = archive.entries(&mut self.directory_buffer);
-        while let Some(record) = walk.next_entry()? {
-            let raw_name = record.file_path();
-            let name = str::from_utf8(raw_name.as_ref())
-                .map_err(|_| Stop::Refused(format!("entry {}: name is not UTF-8", entries.len())))?;
-            let refused = |reason: &str| Stop::Refused(format!("{name:?}: {reason}"));
-            names.add(name, record.uncompressed_size_hint()).map_err(|reason| refused(&reason))?;
-            if !matches!(record.mode().value() & 0o170_000, 0 | 0o100_000 | 0o040_000) {
-                return Err(refused("neither a regular file nor a directory"));
-            }
-            entries.push(Record {
-                name: name.to_owned(),
-                offset: record.local_header_offset(),
-                compressed: record.compressed_size_hint(),
-                size: record.uncompressed_size_hint(),
-                crc: record.crc32(),
-                flags: record.flags().bits(),
-                method: record.compression_method(),
-            });
-            last_record = Some(record.central_directory_offset());
-        }
-        if archive.entries_hint() != entries.len() as u64 {
-            return refuse(format!("{} entries, the end record says {}", entries.len(), archive.entries_hint()));
-        }
-        let start = archive.directory_offset();
-        let end = last_record.map_or(Ok(start), |offset| record_end(file, offset))?;
-        check_end(file, start, end, archive.eocd_offset())?;
-        // Most archives are in this order already.
-        entries.sort_by_key(|record: &Record| record.offset);
-        Ok(Directory { entries, start })
-    }
-
     /// Reads one entry from the tape up to `end` and gives its content, or the digest of it, to the batch.
     fn entry<R: ReaderAt>(
         &mut self,
@@ -273,7 +218,10 @@ impl Prover {
         tape: &mut Tape<'_, R>,
     ) -> Result<(), Stop> {
         let refused = |reason: &str| Stop::Refused(format!("{:?}: {reason}", record.name));
-        let header: [u8; LOCAL_HEADER_BYTES] = tape.array().map_err(|_| refused("local header is cut off"))?;
+        let header: [u8; LOCAL_HEADER_BYTES] = tape.array().map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => refused("local header is cut off"),
+            _ => Stop::Io(error),
+        })?;
         let (half, word) = (|at: usize| u16::from_le_bytes([header[at], header[at + 1]]), |at| word(&header, at));
         if word(0) != LOCAL_SIGNATURE {
             return Err(refused("no local header where the central directory says"));
@@ -411,11 +359,6 @@ impl Prover {
     }
 }
 
-struct Directory {
-    entries: Vec<Record>,
-    start: u64,
-}
-
 /// Hash, checksum and length of one content, side by side.
 struct Content {
     sha256: Option<Sha256>,
@@ -462,44 +405,6 @@ fn is_descriptor_of(record: &Record, bytes: &[u8]) -> bool {
         forms.push(long);
     }
     forms.iter().any(|form| form == bytes)
-}
-
-/// Where the central directory record at `offset` ends.
-fn record_end<R: ReaderAt>(file: &R, offset: u64) -> Result<u64, Stop> {
-    let mut fixed = [0; DIRECTORY_RECORD_BYTES as usize];
-    file.read_exact_at(&mut fixed, offset)?;
-    let half = |at: usize| u64::from(u16::from_le_bytes([fixed[at], fixed[at + 1]]));
-    Ok(offset + DIRECTORY_RECORD_BYTES + half(28) + half(30) + half(32))
-}
-
-/// Checks what follows the central directory, which lies from `start` to `end`: the end records alone, and each of them
-/// must state exactly this place and size. Readers start from these fields, so a wrong one makes them disagree.
-fn check_end<R: ReaderAt>(file: &R, start: u64, end: u64, eocd: u64) -> Result<(), Stop> {
-    let disagrees = || Stop::Refused("the end record states another place or size of the central directory".to_owned());
-    let mut record = [0; 22];
-    file.read_exact_at(&mut record, eocd)?;
-    let fits = |stated: u32, true_value: u64| u64::from(stated) == true_value;
-    let (size, offset) = (word(&record, 12), word(&record, 16));
-    if eocd == end {
-        return if fits(size, end - start) && fits(offset, start) { Ok(()) } else { Err(disagrees()) };
-    }
-    if eocd.checked_sub(end) != Some(ZIP64_END_BYTES) {
-        return refuse("bytes between the central directory and the end record");
-    }
-    let mut long_records = [0; ZIP64_END_BYTES as usize];
-    file.read_exact_at(&mut long_records, end)?;
-    let long = |at: usize| long_records[at..at + 8].try_into().map_or(u64::MAX, u64::from_le_bytes);
-    // Signatures, the size of the record after its first 12 bytes, and where the locator finds it.
-    let is_zip64 = word(&long_records, 0) == 0x0606_4b50
-        && long(4) == 56 - 12
-        && word(&long_records, 56) == 0x0706_4b50
-        && long(64) == end;
-    if !is_zip64 {
-        return refuse("bytes between the central directory and the end record");
-    }
-    let fits = |stated: u32, true_value| stated == IN_ZIP64 || fits(stated, true_value);
-    let agrees = long(40) == end - start && long(48) == start && fits(size, end - start) && fits(offset, start);
-    if agrees { Ok(()) } else { Err(disagrees()) }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {

@@ -6,12 +6,13 @@
 
 mod taking;
 
+use modferry::carrier::TarStream;
 use modferry::error::ErrorKind;
 use modferry_harness::module::Module;
 use modferry_harness::synthetic_bundle;
 use std::fs;
 use std::path::{Path, PathBuf};
-use taking::take;
+use taking::{take, take_from};
 use tempfile::TempDir;
 
 /// A bundle of each list of modules, and a mirror that is not there yet.
@@ -249,6 +250,75 @@ fn evidence_that_is_not_the_bundle_s_is_not_committed() {
     fs::write(evidence.join("SHA256SUMS"), "evil").unwrap();
     assert_eq!(take(&bundle, &place.mirror(), None).unwrap_err().kind, ErrorKind::MirrorDamaged);
     assert_eq!(files(&place.mirror().join("download")).len(), 0);
+}
+
+#[test]
+fn a_list_that_was_lost_comes_back_with_the_same_bundle() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    take(&bundle, &place.mirror(), None).unwrap();
+    let list = place.mirror().join("download/example.com/dep/@v/list");
+    fs::remove_file(&list).unwrap();
+    assert!(take(&bundle, &place.mirror(), None).unwrap().already);
+    assert_eq!(fs::read_to_string(&list).unwrap(), "v1.0.0\n");
+}
+
+/// A tar with a bad sector.
+struct BadSector(std::io::Cursor<Vec<u8>>, u64);
+
+impl std::io::Read for BadSector {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = usize::try_from(self.1 - self.0.position()).unwrap();
+        if left == 0 {
+            return Err(std::io::Error::other("bad sector"));
+        }
+        let len = buffer.len().min(left);
+        std::io::Read::read(&mut self.0, &mut buffer[..len])
+    }
+}
+
+#[test]
+fn a_tar_that_cannot_be_read_is_not_called_bad_and_what_was_staged_waits() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let head = ["BUNDLE", "bundle.json", "SHA256SUMS", "SIZES", "REQUIRES", "README.txt"].map(PathBuf::from);
+    let content = fs::read_to_string(bundle.join("SHA256SUMS")).unwrap();
+    let content: Vec<PathBuf> = content.lines().map(|line| PathBuf::from(line.split_once("  ").unwrap().1)).collect();
+    for path in head.iter().chain(&content) {
+        tar.append_path_with_name(bundle.join(path), path).unwrap();
+    }
+    let bytes = tar.into_inner().unwrap();
+    let open = |end: usize| {
+        let reader = BadSector(std::io::Cursor::new(bytes.clone()), end as u64);
+        TarStream::open("disc", Box::new(reader), place.directory.path()).unwrap()
+    };
+    for end in (0..bytes.len()).step_by(512) {
+        let Err(error) = take_from(&open(end), &place.mirror(), None) else { panic!("{end}: imported") };
+        assert_eq!(error.kind, ErrorKind::Io, "{end}: {error:?}");
+        assert_eq!(error.kind.exit_code(), 2);
+    }
+    assert!(!place.mirror().join("download/example.com").exists());
+    assert!(fs::read_dir(place.mirror().join("staging")).unwrap().count() > 0);
+    take(&bundle, &place.mirror(), None).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_staged_file_with_another_name_outside_is_copied_anew() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let id = take(&bundle, &place.mirror(), None).unwrap().sha256;
+    fs::remove_dir_all(place.mirror()).unwrap();
+    let staged = place.mirror().join("staging").join(id).join("files");
+    fs::create_dir_all(&staged).unwrap();
+    let zip = "download/example.com/dep/@v/v1.0.0.zip";
+    let outside = place.directory.path().join("outside.zip");
+    fs::copy(bundle.join(zip), &outside).unwrap();
+    fs::hard_link(&outside, staged.join("5")).unwrap();
+    take(&bundle, &place.mirror(), None).unwrap();
+    fs::write(&outside, "changed").unwrap();
+    assert_eq!(fs::read(place.mirror().join(zip)).unwrap(), fs::read(bundle.join(zip)).unwrap());
 }
 
 #[cfg(unix)]

@@ -116,12 +116,9 @@ impl<I: Input> Items<I> {
         let mut findings = self.found.clone();
         let form = self.members.form().finding();
         findings.extend(form.map(|detail| Finding::new(name, FindingKind::CarrierForm, detail)));
+        let kind = if self.members.has_failed() { FindingKind::Unreadable } else { FindingKind::Carrier };
         let broken = self.members.broken();
-        findings.extend(
-            broken.map(|reason| {
-                Finding::new(name, FindingKind::Carrier, format!("{reason}; nothing after that is read"))
-            }),
-        );
+        findings.extend(broken.map(|reason| Finding::new(name, kind, format!("{reason}; nothing after that is read"))));
         findings
     }
 }

@@ -78,6 +78,11 @@ impl Changes {
         Ok(())
     }
 
+    /// Whether nothing differs from what is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ledgers.is_empty() && self.lists.is_empty()
+    }
+
     /// The lines of `ledger/@index.jsonl` for the versions that are new.
     pub(crate) fn index(&self, imported: &str, id: &BundleId) -> String {
         let line = |version: &ModuleVersion| json!({ "module": version.path().as_str(), "version": version.version().as_str(), "time": imported, "bundle": id.hex() });
@@ -151,8 +156,14 @@ impl Derive<'_> {
             }
         }
         let list = BundlePath::List(module.clone());
-        let listed = self.mirror.durable().files().read(Path::new(&list.to_string()), check::MAX_LIST_BYTES);
-        for text in String::from_utf8_lossy(&listed.unwrap_or_default()).lines() {
+        let path = PathBuf::from(list.to_string());
+        let listed = match self.mirror.durable().files().read(&path, check::MAX_LIST_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            listed => {
+                listed.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))?
+            }
+        };
+        for text in String::from_utf8_lossy(&listed).lines() {
             let Ok(version) = text.parse::<Version>() else { continue };
             if is_whole(&version) && !in_ledger.contains(&version) {
                 // Never taken from the list in silence: what was published stays.

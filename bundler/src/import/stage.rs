@@ -5,7 +5,7 @@ use super::plan::{Ledgers, Place, is_published};
 use super::{Copied, copy, medium, refuse, staged_file};
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::mirror::Mirror;
 use crate::module_zip::Prover;
@@ -135,7 +135,14 @@ impl Stage<'_> {
                     self.job(job, &mut prover, &shared);
                 }
             };
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+            // Where the system gives fewer threads, those do it; without any it cannot be done.
+            let spawned = |_| thread::Builder::new().spawn_scoped(scope, work);
+            let (workers, mut refused): (Vec<_>, Vec<_>) = (0..jobs).map(spawned).partition(|worker| worker.is_ok());
+            let workers: Vec<_> = workers.into_iter().flatten().collect();
+            if let (true, Some(Err(error))) = (workers.is_empty(), refused.pop()) {
+                let message = "this machine: starts no thread to work on the bundle";
+                return Err(Error::new(ErrorKind::Io, message).because(error.to_string()));
+            }
             let walked = self.walk(&mut checker, &shared, &queue);
             queue.close();
             for worker in workers {
@@ -363,6 +370,7 @@ impl Stage<'_> {
         let to = staged_file(&self.head.id, number);
         if let Ok(left) = self.open(&to)
             && left.size() == entry.size
+            && self.mirror.durable().files().has_one_name(&to).is_ok_and(|alone| alone)
             && tape::hash(&left, left.size()).is_ok_and(|hash| hash == entry.sha256)
         {
             return Ok(Ok(left));

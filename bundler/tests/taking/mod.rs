@@ -1,6 +1,6 @@
 //! An import as tests make it: no console, a fixed clock, everything allowed.
 
-use modferry::carrier::Directory;
+use modferry::carrier::{Carrier, Directory};
 use modferry::context::{Context, Environment, Interrupt, Silent};
 use modferry::durable::Witness;
 use modferry::error::Result;
@@ -9,6 +9,10 @@ use modferry::mirror::WhenLocked;
 use std::path::Path;
 
 pub(crate) fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) -> Result<Summary> {
+    take_from(&Directory::open(bundle).unwrap(), mirror, witness)
+}
+
+pub(crate) fn take_from(carrier: &dyn Carrier, mirror: &Path, witness: Option<&dyn Witness>) -> Result<Summary> {
     let context = Context {
         environment: Environment::default(),
         now: "2024-01-02T03:04:05Z".parse().unwrap(),
@@ -26,5 +30,5 @@ pub(crate) fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) 
         by: "test".to_owned(),
         witness,
     };
-    import(&Directory::open(bundle).unwrap(), &options, &context)
+    import(carrier, &options, &context)
 }

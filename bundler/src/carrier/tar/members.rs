@@ -81,6 +81,8 @@ pub(super) struct Members<I> {
     left: u64,
     padding: usize,
     state: State,
+    /// It is broken there because the medium could not be read, which says nothing about the tar.
+    failed: bool,
     form: Form,
 }
 
@@ -94,7 +96,7 @@ enum State {
 impl<I: Input> Members<I> {
     pub(super) fn new(input: I) -> Self {
         let (current, form) = (String::new(), Form::default());
-        Self { input, at: 0, current, left: 0, padding: 0, state: State::Reading, form }
+        Self { input, at: 0, current, left: 0, padding: 0, state: State::Reading, failed: false, form }
     }
 
     /// The next file; none at the end, and none where the tar is broken.
@@ -121,6 +123,11 @@ impl<I: Input> Members<I> {
             State::Broken(reason) => Some(reason),
             _ => None,
         }
+    }
+
+    /// Whether that is the fault of the medium.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     pub(super) fn form(&self) -> &Form {
@@ -280,7 +287,8 @@ impl<I: Input> Members<I> {
         format!("ends at byte {}, {} bytes before the end of {}", self.at, self.left, self.current.escape_debug())
     }
 
-    fn unreadable(&self, error: &io::Error) -> String {
+    fn unreadable(&mut self, error: &io::Error) -> String {
+        self.failed = true;
         format!("cannot be read at byte {}: {error}", self.at)
     }
 }
