@@ -1,10 +1,13 @@
-//! Opens files beneath a directory: no link is followed on the way, and nothing but a regular file is opened.
+//! Opens files beneath a directory: no link is followed on the way, and nothing but a regular file is opened. Where the
+//! names in a directory are asked for, that directory is opened in the same way.
 //!
 //! On Linux the kernel holds to it (`openat2`). Where that call is missing or forbidden, and on other Unix systems, the
 //! path is walked one directory at a time, each opened without following a link; as strict, and slower. On other
 //! systems each name on the way is looked at before the file is opened, so who may write to the directory while it is
 //! served could still swap one for a link.
 
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -42,39 +45,83 @@ impl Directory {
         Ok(meta.is_file().then_some((file, meta.len())))
     }
 
-    #[cfg(target_os = "linux")]
+    /// The names in the directory at this path, in no order; those that are no text are left out. No more than `most`
+    /// are looked at, whatever was put there. None where there is no directory: no such name, a link, a file.
+    pub(crate) fn names(&self, below: &str, most: usize) -> io::Result<Vec<String>> {
+        match self.read_names(below, most) {
+            Err(error) if is_absence(&error) => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
+    #[cfg(unix)]
+    fn read_names(&self, below: &str, most: usize) -> io::Result<Vec<String>> {
+        use rustix::fs::{Dir, DirEntry};
+        let directory = Dir::new(self.open_below(below, directory_flags())?)?;
+        // The system counts the directory itself and the one above it as names.
+        let is_dots = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
+        let mut names = Vec::new();
+        for entry in directory.filter(|entry| !entry.as_ref().is_ok_and(is_dots)).take(most) {
+            names.extend(entry?.file_name().to_str().map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    #[cfg(unix)]
     fn open_file(&self, below: &str) -> io::Result<File> {
+        self.open_below(below, file_flags())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_below(&self, below: &str, flags: OFlags) -> io::Result<File> {
         use rustix::fs::{Mode, ResolveFlags, openat2};
         use rustix::io::Errno;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        match openat2(&self.handle, below, file_flags(), Mode::empty(), resolve) {
+        match openat2(&self.handle, below, flags, Mode::empty(), resolve) {
             Ok(file) => Ok(file.into()),
             // Kernels before 5.6, and some sandboxes, do not have the call.
-            Err(Errno::NOSYS | Errno::PERM) => self.walk(below),
+            Err(Errno::NOSYS | Errno::PERM) => self.walk(below, flags),
             Err(error) => Err(error.into()),
         }
     }
 
     #[cfg(all(unix, not(target_os = "linux")))]
-    fn open_file(&self, below: &str) -> io::Result<File> {
-        self.walk(below)
+    fn open_below(&self, below: &str, flags: OFlags) -> io::Result<File> {
+        self.walk(below, flags)
     }
 
     #[cfg(unix)]
-    fn walk(&self, below: &str) -> io::Result<File> {
-        use rustix::fs::{Mode, OFlags, openat};
+    fn walk(&self, below: &str, flags: OFlags) -> io::Result<File> {
+        use rustix::fs::{Mode, openat};
         let mut directory: Option<File> = None;
         let (directories, name) = below.rsplit_once('/').unwrap_or(("", below));
         for element in directories.split('/').filter(|element| !element.is_empty()) {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
             let parent = directory.as_ref().unwrap_or(&self.handle);
-            directory = Some(openat(parent, element, flags, Mode::empty())?.into());
+            directory = Some(openat(parent, element, directory_flags(), Mode::empty())?.into());
         }
-        Ok(openat(directory.as_ref().unwrap_or(&self.handle), name, file_flags(), Mode::empty())?.into())
+        Ok(openat(directory.as_ref().unwrap_or(&self.handle), name, flags, Mode::empty())?.into())
     }
 
     #[cfg(not(unix))]
     fn open_file(&self, below: &str) -> io::Result<File> {
+        let path = self.without_links(below)?;
+        if fs::symlink_metadata(&path)?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        File::open(&path)
+    }
+
+    #[cfg(not(unix))]
+    fn read_names(&self, below: &str, most: usize) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.without_links(below)?)?.take(most) {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    #[cfg(not(unix))]
+    fn without_links(&self, below: &str) -> io::Result<std::path::PathBuf> {
         let mut path = self.path.clone();
         for element in below.split('/') {
             path.push(element);
@@ -82,18 +129,19 @@ impl Directory {
                 return Err(io::Error::from(io::ErrorKind::NotFound));
             }
         }
-        if fs::symlink_metadata(&path)?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotFound));
-        }
-        File::open(&path)
+        Ok(path)
     }
 }
 
 /// A pipe that took the place of a file does not hang us, and a terminal does not become ours.
 #[cfg(unix)]
-fn file_flags() -> rustix::fs::OFlags {
-    use rustix::fs::OFlags;
+fn file_flags() -> OFlags {
     OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY
+}
+
+#[cfg(unix)]
+fn directory_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY
 }
 
 /// Whether an error of `open` means that no regular file stands there, rather than that it cannot be read.
@@ -138,7 +186,7 @@ mod tests {
         let directory = Directory::open(&root).unwrap();
         let (_, size) = directory.file("a/b/file").unwrap().unwrap();
         assert_eq!(size, 4);
-        assert_eq!(directory.walk("a/b/file").unwrap().metadata().unwrap().len(), 4);
+        assert_eq!(directory.walk("a/b/file", file_flags()).unwrap().metadata().unwrap().len(), 4);
         let long = "x".repeat(300);
         for path in [
             "a",
@@ -158,9 +206,34 @@ mod tests {
         }
         assert!(directory.file("a/pipe").unwrap().is_none());
         for path in ["a/none", "a/b/link", "a/linked/file", "a/out", "a/up/outside", "a/socket", &long] {
-            assert!(is_absence(&directory.walk(path).unwrap_err()), "{path}");
+            assert!(is_absence(&directory.walk(path, file_flags()).unwrap_err()), "{path}");
         }
         assert!(Directory::open(&root.join("a/b/file")).is_err());
+    }
+
+    #[test]
+    fn the_names_in_a_directory_are_found_through_no_link_and_are_not_too_many() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        for name in 0..20 {
+            fs::write(root.join(format!("a/b/{name}")), "").unwrap();
+        }
+        symlink("b", root.join("a/linked")).unwrap();
+        symlink("a", root.join("up")).unwrap();
+        let directory = Directory::open(&root).unwrap();
+        let mut numbers: Vec<u8> =
+            directory.names("a/b", 20).unwrap().iter().map(|name| name.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, Vec::from_iter(0..20));
+        assert_eq!(directory.names("a/b", 10).unwrap().len(), 10);
+        for path in ["a/none", "none/b", "a/b/1", "a/linked", "up/b", "..", "../root/a/b"] {
+            assert_eq!(directory.names(path, 20).unwrap(), [""; 0], "{path}");
+            if !path.starts_with("..") {
+                assert!(is_absence(&directory.walk(path, directory_flags()).unwrap_err()), "{path}");
+            }
+        }
+        assert!(directory.walk("a/b", directory_flags()).unwrap().metadata().unwrap().is_dir());
     }
 
     #[test]

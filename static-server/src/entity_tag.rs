@@ -1,11 +1,23 @@
 //! ETags: the sha256 of a file's bytes in quotes, so two servers of the same tree give the same one.
+//!
+//! What is cut from a file has other bytes, so its tag is that of the file and how much of it was taken: `"SHA256-5"`.
 
 use modferry_format::FileSha256;
 use std::fmt;
 
-/// The strong ETag of a file.
+/// The strong ETag of what is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntityTag(pub FileSha256);
+pub enum EntityTag {
+    /// The whole of the file with this hash.
+    File(FileSha256),
+    /// The beginning of a wider tile.
+    First {
+        /// How many hashes of it.
+        width: u16,
+        /// The hash of the wider tile's file.
+        of: FileSha256,
+    },
+}
 
 impl EntityTag {
     /// Whether an `If-None-Match` header names this tag, or any (RFC 9110, section 13.1.2). A weak form of it counts:
@@ -27,7 +39,10 @@ impl EntityTag {
 
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
+        match self {
+            Self::File(sha256) => write!(f, "\"{sha256}\""),
+            Self::First { width, of } => write!(f, "\"{of}-{width}\""),
+        }
     }
 }
 
@@ -37,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_found_in_a_list_and_only_as_itself_in_if_range() {
-        let tag = EntityTag(FileSha256::of(b"x"));
+        let tag = EntityTag::File(FileSha256::of(b"x"));
         let text = tag.to_string();
         for header in [text.clone(), "*".into(), format!("\"a\", {text}"), format!("W/{text}"), format!("{text},\"b\"")]
         {
@@ -49,6 +64,17 @@ mod tests {
         assert!(tag.is(&text));
         for header in [&format!("W/{text}"), "*", "Wed, 21 Oct 2026 07:28:00 GMT", ""] {
             assert!(!tag.is(header), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_part_has_not_the_tag_of_its_file_nor_of_another_part() {
+        let of = FileSha256::of(b"x");
+        let tags = [EntityTag::File(of), EntityTag::First { width: 5, of }, EntityTag::First { width: 55, of }];
+        assert_eq!(tags[1].to_string(), format!("\"{of}-5\""));
+        for tag in tags {
+            let others = tags.iter().filter(|other| other.is(&tag.to_string()) || other.is_among(&tag.to_string()));
+            assert_eq!(Vec::from_iter(others), [&tag]);
         }
     }
 }

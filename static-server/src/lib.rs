@@ -4,7 +4,8 @@
 //!
 //! 1. `http1` takes it from a connection,
 //! 2. [`plan`] makes its target a [`BundlePath`](modferry_format::BundlePath), or refuses it,
-//! 3. [`site`] looks what there is at that path, beneath its root and through no link,
+//! 3. [`site`] looks what there is at that path, beneath its root and through no link; a narrow tile of a checksum
+//!    database may be the beginning of a wider one,
 //! 4. [`plan`] decides the answer from that and the request's conditions,
 //! 5. `body` brings the bytes.
 //!
@@ -16,6 +17,7 @@
 mod absence;
 mod beneath;
 mod body;
+mod cut_tile;
 mod deadlines;
 mod entity_tag;
 mod error;
@@ -33,7 +35,7 @@ pub mod site;
 mod sorted_lines;
 mod target;
 
-pub use absence::{Absence, Kind, Newest};
+pub use absence::{Absence, Database, Kind, Newest};
 pub use deadlines::Timeouts;
 pub use entity_tag::EntityTag;
 pub use error::{Error, ErrorKind, Result};

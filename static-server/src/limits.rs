@@ -49,6 +49,9 @@ pub const MAX_HASHED_BYTES: u64 = 16 * 1024;
 pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;
 /// What is read of a large file at once, in bytes; with [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
 pub const WINDOW_BYTES: u64 = 128 * 1024;
+/// Most names that are read of the directory with the partial tiles of one place. 255 widths are possible; as many
+/// again are left for what an interrupted import has left behind.
+pub const MAX_TILE_DIRECTORY_NAMES: usize = 512;
 /// Largest `list` that is read to say in a 404 which version is the newest, in bytes.
 pub const MAX_LIST_BYTES_FOR_HINT: u64 = 64 * 1024;
 /// Most of somebody else's words that stand in a 404, in characters. `go` shows 8 lines or 648 bytes.

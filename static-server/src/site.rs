@@ -4,8 +4,9 @@
 //! are, so what an import has published is there with the next request. A path of the module download API is the only
 //! name that is ever opened for a client, and all of those lie in `download/`.
 
-use crate::absence::{Absence, Kind, Newest};
+use crate::absence::{Absence, Database, Kind, Newest};
 use crate::beneath::Directory;
+use crate::cut_tile::cut;
 use crate::entity_tag::EntityTag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_bytes::read_whole;
@@ -105,7 +106,10 @@ impl Site {
             return Ok(self.nothing(path, &text));
         }
         let Some((file, size)) = self.root.file(&text)? else {
-            return Ok(self.nothing(path, &text));
+            return Ok(match self.part_of_a_wider(path)? {
+                Some(found) => found,
+                None => self.nothing(path, &text),
+            });
         };
         let whole = if path.is_immutable() { MAX_SMALL_BYTES } else { MAX_CHANGING_BYTES };
         if size > whole {
@@ -115,11 +119,21 @@ impl Site {
         let bytes = read_whole(&file, size)?;
         let size = bytes.len() as u64;
         let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, &text, size)? } else { None };
-        let tag = recorded.unwrap_or_else(|| EntityTag(FileSha256::of(&bytes)));
+        let tag = recorded.unwrap_or_else(|| EntityTag::File(FileSha256::of(&bytes)));
         Ok(Found { resource: Resource::Here { size, tag: Some(tag) }, bytes: FileBytes::Read(bytes.into()) })
     }
 
-    /// The tag of a file from the list that vouches for it; none where that list does not have it (yet).
+    /// What can be answered for a file that is not there: a tile as the beginning of a wider one.
+    fn part_of_a_wider(&self, path: &BundlePath) -> io::Result<Option<Found>> {
+        let BundlePath::Tile(database, tile) = path else { return Ok(None) };
+        Ok(cut(&self.root, database, *tile)?.map(|(bytes, tag)| Found {
+            resource: Resource::Here { size: bytes.len() as u64, tag: Some(tag) },
+            bytes: FileBytes::Read(bytes),
+        }))
+    }
+
+    /// The tag of a file from the list that vouches for it; none where that list does not have it (yet). The ledger of
+    /// a mirror has the files of modules only; those of a checksum database are small and hashed as they are read.
     fn recorded(&self, path: &BundlePath, text: &str, size: u64) -> io::Result<Option<EntityTag>> {
         if !path.is_immutable() {
             return Ok(None);
@@ -133,7 +147,7 @@ impl Site {
             }
             Content::Mirror => self.in_ledger(path)?.filter(|line| line.size == size).map(|line| line.sha256),
         };
-        Ok(sha256.map(EntityTag))
+        Ok(sha256.map(EntityTag::File))
     }
 
     fn in_ledger(&self, path: &BundlePath) -> io::Result<Option<ledger::Line>> {
@@ -154,8 +168,23 @@ impl Site {
             Content::Bundle { not_carried, .. } => not_carried.get(text).cloned(),
             Content::Mirror => None,
         };
-        let absence = Absence { kind: self.kind(), newest, not_carried };
+        let absence = Absence { kind: self.kind(), newest, database: self.database(path), not_carried };
         Found { resource: Resource::Absent(absence), bytes: FileBytes::None }
+    }
+
+    /// Whether the checksum database that a file belongs to is here; `supported` says so to `go`, too.
+    fn database(&self, path: &BundlePath) -> Database {
+        let name = match path {
+            BundlePath::Head(name) | BundlePath::Lookup(name, _) | BundlePath::Tile(name, _) => name,
+            // What is asked for is that very file: that it is missing is known.
+            BundlePath::Supported(_) => return Database::None,
+            _ => return Database::Unknown,
+        };
+        match self.root.file(&BundlePath::Supported(name.clone()).to_string()) {
+            Ok(Some(_)) => Database::Here,
+            Ok(None) => Database::None,
+            Err(_) => Database::Unknown,
+        }
     }
 
     /// The newest version in the module's `list`; a failure only makes the answer less helpful.

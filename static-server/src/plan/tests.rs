@@ -1,5 +1,5 @@
 use super::*;
-use crate::absence::{Kind, Newest};
+use crate::absence::{Database, Kind, Newest};
 use modferry_format::FileSha256;
 
 const ZIP: &str = "/ex.org/a/@v/v1.0.0.zip";
@@ -9,7 +9,7 @@ fn get(target: &str) -> Request<'_> {
 }
 
 fn tag() -> EntityTag {
-    EntityTag(FileSha256::of(b"0123456789"))
+    EntityTag::File(FileSha256::of(b"0123456789"))
 }
 
 /// The answer where each file that is asked for has ten bytes.
@@ -169,7 +169,7 @@ fn an_empty_file_is_a_file() {
 fn what_is_not_there_is_told_apart() {
     let request = get(ZIP);
     let path = route(&request, &Prefix::default()).unwrap();
-    let absence = Absence { kind: Kind::Mirror, newest: Newest::None, not_carried: None };
+    let absence = Absence { kind: Kind::Mirror, newest: Newest::None, database: Database::Unknown, not_carried: None };
     for (resource, code, text) in [
         (Resource::Absent(absence), 404, "not in this mirror: ex.org/a@v1.0.0 (.zip)"),
         (Resource::Withdrawn { reason: "CVE\r\nx: y".into() }, 410, "withdrawn: CVE  x: y"),
@@ -181,6 +181,31 @@ fn what_is_not_there_is_told_apart() {
         assert!(matches!(&response.body, Body::Text(body) if body.starts_with(text)), "{response:?}");
         assert!(!response.closes);
     }
+}
+
+#[test]
+fn a_tile_that_was_cut_is_answered_as_a_file_of_its_own() {
+    let own = EntityTag::First { width: 5, of: FileSha256::of(b"wider") };
+    let (own_text, wider_text) = (own.to_string(), EntityTag::File(FileSha256::of(b"wider")).to_string());
+    let plain = get("/sumdb/sum.golang.org/tile/8/0/000.p/5");
+    let path = route(&plain, &Prefix::default()).unwrap();
+    let plan = |request: &Request<'_>| answer(request, &path, &Resource::Here { size: 160, tag: Some(own) });
+    for (request, status, length) in [
+        (plain, 200, Some("160")),
+        (Request { method: Method::Head, ..plain }, 200, Some("160")),
+        (Request { if_none_match: Some(&own_text), ..plain }, 304, None),
+        // Who has the wider file has other bytes.
+        (Request { if_none_match: Some(&wider_text), ..plain }, 200, Some("160")),
+        (Request { range: Some("bytes=150-999"), if_range: Some(&own_text), ..plain }, 206, Some("10")),
+        (Request { range: Some("bytes=150-999"), if_range: Some(&wider_text), ..plain }, 200, Some("160")),
+    ] {
+        let response = plan(&request);
+        assert_eq!((response.status.code(), field(&response, "content-length")), (status, length), "{request:?}");
+        assert_eq!(field(&response, "etag"), Some(own_text.as_str()));
+        assert_eq!(field(&response, "cache-control"), Some("public, max-age=31536000, immutable"));
+    }
+    let beyond = plan(&Request { range: Some("bytes=160-"), ..plain });
+    assert_eq!((beyond.status.code(), field(&beyond, "content-range")), (416, Some("bytes */160")));
 }
 
 #[test]

@@ -135,9 +135,11 @@ fn what_is_missing_is_said_and_the_connection_goes_on() {
         ),
         ("/sumdb/sum.golang.org/latest", "not in this mirror: the head of sum.golang.org\n"),
         ("/sumdb/other.example/supported", "not in this mirror: the checksum database other.example\n"),
+        ("/sumdb/other.example/lookup/ex.org/c@v1.0.0", "not in this mirror: the checksum database other.example\n"),
+        ("/sumdb/other.example/tile/8/0/000.p/1", "not in this mirror: the checksum database other.example\n"),
         (
             "/sumdb/sum.golang.org/lookup/ex.org/a@v1.9.0",
-            "not in this mirror: the record of ex.org/a@v1.9.0 in sum.golang.org\nhere: newest is v1.1.0\n",
+            "the record of ex.org/a@v1.9.0 in sum.golang.org is not in this mirror\nhere: newest is v1.1.0\n",
         ),
         ("/", "Go modules are served here: set GOPROXY to this address\n"),
     ] {

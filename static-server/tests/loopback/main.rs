@@ -5,6 +5,8 @@
 mod answers;
 mod connections;
 mod go_command;
+mod go_database;
 #[cfg(unix)]
 mod program;
 mod support;
+mod tiles;
