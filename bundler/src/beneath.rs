@@ -4,7 +4,8 @@
 //! are checked by whoever made them.
 
 use crate::source::Source;
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,58 @@ impl Beneath {
             Ok(kind) => Ok(Some(kind)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What is in a directory, in the order of the system, and what each name leads to. What goes away meanwhile is left out.
+    pub fn entries(&self, below: &Path) -> io::Result<Vec<(OsString, Kind)>> {
+        #[cfg(unix)]
+        {
+            use rustix::fs::{AtFlags, Dir, statat};
+            use std::os::unix::ffi::OsStringExt;
+            let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+            let dir = self.open_with(below, How::List)?;
+            let mut entries = Vec::new();
+            for entry in Dir::read_from(&dir)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(rustix::io::Errno::NOENT) => {}
+                    stat => entries.push((OsString::from_vec(name.to_bytes().to_vec()), kind_of(&stat?))),
+                }
+            }
+            Ok(entries)
+        }
+        #[cfg(not(unix))]
+        {
+            if self.kind(below)? != Some(Kind::Directory) {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(self.full(below))? {
+                let name = entry?.file_name();
+                if let Some(kind) = self.kind(&below.join(&name))? {
+                    entries.push((name, kind));
+                }
+            }
+            Ok(entries)
+        }
+    }
+
+    /// Whether somebody holds the lock on a file; one that is not there is not locked.
+    pub fn is_locked(&self, below: &Path) -> io::Result<bool> {
+        let file = match self.open_with(below, How::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => regular(file?)?.0,
+        };
+        // Ours for an instant, and gone with the descriptor.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
@@ -158,13 +211,8 @@ impl Beneath {
 
     #[cfg(unix)]
     fn stat(&self, below: &Path) -> io::Result<Kind> {
-        use rustix::fs::{AtFlags, FileType, statat};
-        let stat = statat(&self.dir, below, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File(u64::try_from(stat.st_size).unwrap_or(0)),
-            FileType::Directory => Kind::Directory,
-            _ => Kind::Other,
-        })
+        use rustix::fs::{AtFlags, statat};
+        Ok(kind_of(&statat(&self.dir, below, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     #[cfg(not(unix))]
@@ -184,6 +232,7 @@ impl Beneath {
         use rustix::fs::{Mode, OFlags, openat};
         let (flags, mode) = match how {
             How::Read => (OFlags::RDONLY | OFlags::NONBLOCK, 0),
+            How::List => (OFlags::RDONLY | OFlags::DIRECTORY, 0),
             How::CreateNew(mode) => (OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode),
             How::Append(mode) => (OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK, mode),
         };
@@ -219,8 +268,20 @@ impl Beneath {
 
 enum How {
     Read,
+    #[cfg(unix)]
+    List,
     CreateNew(u32),
     Append(u32),
+}
+
+#[cfg(unix)]
+fn kind_of(stat: &rustix::fs::Stat) -> Kind {
+    use rustix::fs::FileType;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File(u64::try_from(stat.st_size).unwrap_or(0)),
+        FileType::Directory => Kind::Directory,
+        _ => Kind::Other,
+    }
 }
 
 fn regular(file: File) -> io::Result<(File, u64)> {
@@ -256,6 +317,10 @@ mod tests {
         }
         assert_eq!(beneath.kind(Path::new("link")).unwrap(), Some(Kind::Other));
         assert_eq!(beneath.kind(Path::new("none")).unwrap(), None);
+        assert!(beneath.entries(Path::new("dir")).is_err());
+        let mut entries = beneath.entries(Path::new("")).unwrap();
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        assert_eq!(entries, ["dir", "link", "pipe"].map(|name| (name.into(), Kind::Other)));
         assert_eq!(fs::read(outside.path().join("secret")).unwrap(), b"s");
     }
 

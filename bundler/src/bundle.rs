@@ -4,8 +4,9 @@
 //! 2. **go**: settings and version of the user's go command are read, a child with its own caches is set up
 //! 3. **resolve**: each root gets a scratch copy of its go.mod, and go fills the child's module cache
 //! 4. **harvest**: the cache is read; infos that go left out are asked for
-//! 5. **prove**: each zip is walked and hashed; go, go.sum and the checksum database must agree
-//! 6. **seal**: lists, manifest and header are written; directory or tar is synced and gets its final name
+//! 5. **records**: the part of the checksum database that proves all of it is fetched and proven
+//! 6. **prove**: each zip is walked and hashed; go, go.sum and the checksum database must agree
+//! 7. **seal**: lists, manifest and header are written; directory or tar is synced and gets its final name
 //!
 //! Whatever stops it before the last step leaves nothing at the output, and the zips that have arrived in the cache
 //! directory, where the next run finds them.
@@ -13,6 +14,7 @@
 mod imports;
 mod output;
 pub(crate) mod pack;
+mod records;
 mod request;
 mod resolve;
 mod root;
@@ -24,13 +26,13 @@ use crate::byte_size::{ByteSize, count};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{self, Go, Settings, version_numbers};
+use crate::heads_file;
 use crate::module_cache;
 use crate::work_space::WorkSpace;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{
-    Counts, DEFAULT_CHANNEL, DRAFT, EVERY_MODULE, FORMAT, Header, Level, NotCarried, Observation,
-};
+use modferry_format::header::{Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation};
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
+use records::Records;
 use request::Request;
 use resolve::{Refused, Resolver};
 use root::Root;
@@ -54,6 +56,18 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.
     pub dry_run: bool,
+    /// Patterns of modules that may come without a record, beside those of GONOSUMDB.
+    pub no_record: Vec<String>,
+    /// Carry nothing of the checksum database.
+    pub without_checksum_database: bool,
+    /// A bundle that the far side has: its records and tiles are not carried again.
+    pub base: Option<PathBuf>,
+    /// The tree heads that this bundler has sealed, to be continued from; the bundle's own is added.
+    pub heads: Option<PathBuf>,
+    /// Files with tree heads that clients have stored, to be continued from.
+    pub client_latest: Vec<PathBuf>,
+    /// Files with tree heads to join; no modules are carried then.
+    pub bridge: Vec<PathBuf>,
 }
 
 /// What was made.
@@ -84,7 +98,9 @@ pub struct Summary {
 /// Makes a bundle.
 pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
-    let requests = Request::parse_all(&options.roots, &options.current_dir)?;
+    records::check_patterns(&options.no_record)?;
+    let is_bridge = !options.bridge.is_empty();
+    let requests = if is_bridge { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
     let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
     let found = go_command::find(&context.environment)?;
@@ -94,7 +110,7 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
     let name = out.name();
     let open = || Staging::open(out, &cache, &space.scratch("staging")?);
     let made = (if options.dry_run { Ok(None) } else { open().map(Some) })
-        .and_then(|staging| make(&requests, staging, &space, &found, created, context))
+        .and_then(|staging| make(&requests, options, staging, &space, &found, created, context))
         .map(|summary| Summary { out: summary.id.is_some().then(|| name.display().to_string()), ..summary });
     match made {
         Ok(mut summary) => {
@@ -159,6 +175,7 @@ struct Closure {
 
 fn make(
     requests: &[Request],
+    options: &Options,
     staging: Option<Staging<'_>>,
     space: &WorkSpace,
     found: &Path,
@@ -170,7 +187,8 @@ fn make(
     let settings = select_go(requests, found, &query_dir, context)?;
     let go = Go::new(&settings, found, &context.environment, &caches, context.interrupt.clone());
     let mut sources = space.sources();
-    sources.extend(Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir()));
+    let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
+    sources.extend(users.clone());
     let with_sources = go.with_sources(&sources);
     let resolver = Resolver { plain: &go, with_sources: &with_sources, module_cache: &caches.modules, context };
 
@@ -195,7 +213,7 @@ fn make(
     // A version of which only the info came was asked about, not chosen.
     cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
     closure.note_missing(&cached, &missing, context)?;
-    if cached.is_empty() {
+    if cached.is_empty() && options.bridge.is_empty() {
         context.progress.event(Event::Note("nothing to carry: no root has a dependency"));
         return Ok(closure.summary(go.version(), Counts::default(), 0));
     }
@@ -210,11 +228,24 @@ fn make(
         return Ok(closure.summary(go.version(), counts, zips.map(|meta| meta.len()).sum()));
     };
 
+    let caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
+    let records =
+        Records::fetch(cached.keys().cloned(), options, &settings, &caches, &staging.databases_dir()?, context)?;
+    records.judge(&closure.statements)?;
+    closure.statements.extend(records.statement());
+
     context.progress.event(Event::Step("proving"));
-    let contents = staging.fill(&cached, &closure.statements, context)?;
+    let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), context)?;
+    contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
-    let mut header = closure.header(created, go.version());
-    let id = staging.seal(contents, &mut header, context)?;
+    let mut header = closure.header(created, go.version(), &records);
+    let id = staging.seal(contents, &mut header, records.requires(), context)?;
+    if let (Some(head), Some(file)) = (records.head(), &options.heads)
+        && let Err(error) = heads_file::add(file, head)
+    {
+        let hint = "without it, a later bundle may not join this one in the mirror; name another file: --heads FILE";
+        closure.warn(context, Warning::new(error.to_string(), Some(hint)));
+    }
     let mut summary = closure.summary(go.version(), header.counts, header.bytes);
     summary.set_made(id, header.not_carried);
     Ok(summary)
@@ -222,7 +253,11 @@ fn make(
 
 /// The settings of the newest go that one of the roots selects: one go resolves them all.
 fn select_go(requests: &[Request], found: &Path, elsewhere: &Path, context: &Context<'_>) -> Result<Settings> {
-    let dirs: BTreeSet<&Path> = requests.iter().map(|request| request.directory_of().unwrap_or(elsewhere)).collect();
+    let mut dirs: BTreeSet<&Path> =
+        requests.iter().map(|request| request.directory_of().unwrap_or(elsewhere)).collect();
+    if dirs.is_empty() {
+        dirs.insert(elsewhere);
+    }
     let mut newest: Option<Settings> = None;
     for dir in dirs {
         let settings = go_command::settings(found, dir, &context.environment, &context.interrupt)?;
@@ -363,7 +398,7 @@ impl Closure {
         files
     }
 
-    fn header(&self, created: jiff::Timestamp, go: &str) -> Header {
+    fn header(&self, created: jiff::Timestamp, go: &str, records: &Records) -> Header {
         Header {
             format: FORMAT,
             requires_features: Vec::new(),
@@ -373,8 +408,9 @@ impl Closure {
             tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
             go: go.to_owned(),
             roots: sorted(self.roots.clone()),
-            base: Vec::new(),
-            without_record: vec![EVERY_MODULE.to_owned()],
+            base: records.base.clone(),
+            without_record: records.without_record.clone(),
+            databases: records.databases(),
             observations: self.observations.iter().cloned().collect(),
             not_carried: self.not_carried(),
             counts: Counts::default(),

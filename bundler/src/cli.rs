@@ -3,6 +3,7 @@
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modferry::carrier::STREAM;
+use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,26 @@ pub(crate) struct Bundle {
     /// Resolve everything and say what would be carried, but make no bundle
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Take modules of this pattern (as in GONOSUMDB) though the checksum database has no record of them; those of
+    /// GONOSUMDB and GOPRIVATE need no flag; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) no_record: Vec<String>,
+    /// Carry nothing of the checksum database; inside, go verifies against go.sum only
+    #[arg(long, conflicts_with_all = ["base", "client_latest", "bridge"])]
+    pub(crate) without_checksum_database: bool,
+    /// Bundle that the far side has: its records and tiles of the checksum database are not carried again
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) base: Option<PathBuf>,
+    /// File with the tree heads of all bundles made so far, to be kept between runs: so they join in a mirror in any order
+    /// [default: modferry/heads in the user's state directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) heads: Option<PathBuf>,
+    /// Tree head that a machine inside has stored (its GOPATH/pkg/sumdb/NAME/latest), to be continued from; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_latest: Vec<PathBuf>,
+    /// Carry no module, only what joins the tree heads in this file: the text that import prints where it needs a bridge
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "base"])]
+    pub(crate) bridge: Vec<PathBuf>,
 }
 
 /// Levels of a closure.
@@ -165,6 +186,9 @@ pub(crate) struct Import {
     /// Take modules of this pattern (as in GONOSUMDB) without a record of the checksum database; may be repeated
     #[arg(long, value_name = "PATTERN")]
     pub(crate) no_record: Vec<String>,
+    /// Trust a checksum database other than sum.golang.org: its key as in GOSUMDB, NAME+HASH+KEY; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) database_key: Vec<VerifierKey>,
     /// Fail at once when another import is under way, instead of waiting for it
     #[arg(long)]
     pub(crate) no_wait: bool,

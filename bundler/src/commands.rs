@@ -28,7 +28,7 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
         Command::Bundle(arguments) => {
             let mut stdout = io::stdout();
             let out = output(&arguments.out, &mut stdout)?;
-            let summary = bundle::bundle(&options(arguments)?, out, context)?;
+            let summary = bundle::bundle(&options(arguments, context)?, out, context)?;
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
         Command::Verify(of) => {
@@ -131,6 +131,7 @@ fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<imp
         mirror: mirror.clone(),
         unsigned: arguments.unsigned,
         no_record: arguments.no_record.clone(),
+        database_keys: arguments.database_key.clone(),
         dry_run: arguments.dry_run,
         when_locked: if arguments.no_wait { WhenLocked::Fail } else { WhenLocked::Wait },
         by: user.map_or_else(|| "unknown".to_owned(), |user| user.to_string_lossy().into_owned()),
@@ -249,7 +250,8 @@ fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
     Ok(if is_tar { Output::Tar(out.to_owned()) } else { Output::Directory(out.to_owned()) })
 }
 
-fn options(arguments: &cli::Bundle) -> Result<bundle::Options> {
+fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Options> {
+    let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
     let current_dir =
         std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
     Ok(bundle::Options {
@@ -260,6 +262,12 @@ fn options(arguments: &cli::Bundle) -> Result<bundle::Options> {
         },
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
+        no_record: arguments.no_record.clone(),
+        without_checksum_database: arguments.without_checksum_database,
+        base: arguments.base.clone(),
+        heads: arguments.heads.clone().or_else(remembered),
+        client_latest: arguments.client_latest.clone(),
+        bridge: arguments.bridge.clone(),
     })
 }
 

@@ -51,6 +51,19 @@ impl Environment {
         Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
     }
 
+    /// The user's directory for things to remember: XDG_STATE_HOME, else below HOME (macOS and Windows have their own
+    /// places).
+    pub fn user_state_dir(&self) -> Option<PathBuf> {
+        if let Some(dir) = self.get("XDG_STATE_HOME") {
+            return Some(dir.into());
+        }
+        if cfg!(windows) {
+            return self.get("LocalAppData").map(PathBuf::from);
+        }
+        let home = PathBuf::from(self.get("HOME")?);
+        Some(home.join(if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" }))
+    }
+
     /// SOURCE_DATE_EPOCH as a time, where it is set.
     pub fn source_date_epoch(&self) -> Result<Option<Timestamp>> {
         let Some(value) = self.get("SOURCE_DATE_EPOCH") else { return Ok(None) };

@@ -34,6 +34,9 @@ use crate::context::{Context, Event, Interrupt};
 use crate::error::{Error, ErrorKind, Result};
 use crate::{go_command, jobs};
 use modferry_format::ModuleVersion;
+use modferry_format::check;
+use modferry_format::database::Tile;
+use modferry_format::sumdb::hash::TreeHash;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::sumdb::note;
@@ -60,8 +63,12 @@ pub struct Request<'a> {
     pub versions: &'a BTreeSet<ModuleVersion>,
     /// Heads that clients or mirrors have stored and that must be served too; signed by this database.
     pub heads: &'a [Head],
-    /// Directories in the layout of `GOMODCACHE/cache/download`; lookups below `sumdb/NAME` there give number and text of
-    /// a record, never its head.
+    /// Of these, the ones whose records the far side has already: looked up, and not carried.
+    pub known: &'a BTreeSet<ModuleVersion>,
+    /// Tile files that the far side has already: part of the proof, and not carried.
+    pub held: &'a BTreeSet<Tile>,
+    /// Directories in the layout of `GOMODCACHE/cache/download`, or of `download` in a bundle; what lies below `sumdb/NAME`
+    /// there is not fetched again. Lookups give number and text of a record, never its head.
     pub caches: &'a [PathBuf],
     /// Where to lay it out; a folder `NAME` is made in it, and must not be there.
     pub out: &'a Path,
@@ -107,6 +114,8 @@ pub struct Slice {
     pub requests: u64,
     /// Tile files laid out.
     pub tiles: u64,
+    /// Tile files of the proof that are not carried: the far side has them.
+    pub held: u64,
     /// Bytes laid out.
     pub bytes: u64,
 }
@@ -151,13 +160,27 @@ impl Work<'_> {
         let head = self.head(&found.records)?;
         let served = self.served(std::mem::take(&mut found.heads), &head)?;
         self.step(&format!("fetching the part of {name} that proves them"));
-        let tiles = tiles::lay_out(self, &head, found.records.values(), &served)?;
-        self.step(&format!("proving them by the tree head of {} records", head.size()));
-        gate::prove(self, &head, &found, &served, &tiles)?;
-        let mut bytes = tiles.bytes;
-        bytes += self.write("supported", b"ok\n")?;
+        let (caches, none) = (self.caches(), Vec::new());
+        let prove = |caches: &[PathBuf]| {
+            let tiles = tiles::lay_out(self, &head, self.carried(&found), &served, caches)?;
+            self.step(&format!("proving them by the tree head of {} records", head.size()));
+            gate::prove(self, &head, &found, &served, &tiles).map(|()| tiles)
+        };
+        let tiles = match prove(&caches) {
+            // A tile of a cache may be damaged; what the database itself serves is judged then.
+            Err(error) if error.kind == ErrorKind::HashConflict && !caches.is_empty() => prove(&none)?,
+            proven => proven?,
+        };
+        let (mut bytes, mut held) = (tiles.bytes, 0);
+        for tile in tiles.all.intersection(self.request.held) {
+            let path = self.directory.join(tile.to_string());
+            fs::remove_file(&path).map_err(|error| Error::io(&path, "could not be removed", &error))?;
+            held += 1;
+            bytes -= u64::from(tile.width()) * TreeHash::BYTES as u64;
+        }
+        bytes += self.write("supported", check::SUPPORTED.as_bytes())?;
         bytes += self.write("latest", head.note().as_bytes())?;
-        bytes += lookups::write(self, found.records.values(), &head)?;
+        bytes += lookups::write(self, self.carried(&found), &head)?;
         Ok(Slice {
             key: self.place.key.clone(),
             head,
@@ -165,9 +188,21 @@ impl Work<'_> {
             records: found.records,
             absent: found.absent,
             requests: self.reader.requests(),
-            tiles: tiles.all.len() as u64,
+            tiles: tiles.all.len() as u64 - held,
+            held,
             bytes,
         })
+    }
+
+    /// The records that are carried.
+    fn carried<'f>(&self, found: &'f lookups::Found) -> impl Iterator<Item = &'f Record> {
+        found.records.values().filter(|record| !self.request.known.contains(&record.module))
+    }
+
+    /// Where files of this database may lie already.
+    fn caches(&self) -> Vec<PathBuf> {
+        let folder = Path::new("sumdb").join(self.place.key.name().as_str());
+        self.request.caches.iter().map(|cache| cache.join(&folder)).collect()
     }
 
     /// The head of `latest`, once it has all records and all heads of the request.

@@ -6,6 +6,7 @@ use crate::go_command::file_url;
 use crate::head::Head;
 use crate::mirror;
 use modferry_format::header::EVERY_MODULE;
+use modferry_format::sumdb::key::VerifierKey;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,6 +32,9 @@ pub enum Form {
 pub struct GoSettings {
     /// Names and values.
     pub env: Vec<Setting>,
+    /// Whether they are for an address, where nobody can tell what comes without a record.
+    #[serde(skip)]
+    is_served: bool,
 }
 
 /// One variable of `go env`.
@@ -43,6 +47,19 @@ pub struct Setting {
     /// Why it is set.
     pub reason: &'static str,
 }
+
+/// What cannot be told of an address.
+const SERVED: &str = "\
+# if the mirror has modules without a record of the checksum database, GONOSUMDB must name them:
+#   modferry env MIRROR, where the mirror lies, says which
+";
+
+/// For machines that come in from outside.
+const RESET: &str = "\
+# a machine that has used the checksum database elsewhere may miss a tile of it here (reading .../sumdb/.../tile/...):
+#   rm -rf \"$(go env GOPATH)/pkg/sumdb\" \"$(go env GOMODCACHE)/cache/download/sumdb\"
+#   both, for each brings the other's tree head back; or bundle with --client-latest
+";
 
 /// The settings for a bundle or mirror in a directory, or for one that is served at an address.
 pub fn env(path: &Path) -> Result<GoSettings> {
@@ -57,18 +74,22 @@ pub fn env(path: &Path) -> Result<GoSettings> {
         let message = format!("{}: is neither a directory nor an address", path.display());
         return Err(Error::new(ErrorKind::Usage, message).hint("an address begins with http:// or https://"));
     }
-    let without_record = if mirror::is_mirror(path) {
-        let patterns: BTreeSet<String> =
-            mirror::read_journal(path)?.into_iter().flat_map(|line| line.no_record).collect();
-        patterns.into_iter().collect()
+    let (mut patterns, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    if mirror::is_mirror(path) {
+        for line in mirror::read_journal(path)? {
+            patterns.extend(line.no_record);
+            keys.extend(line.databases);
+        }
     } else {
-        Head::read(&Directory::open(path)?)?.header.without_record
-    };
+        let header = Head::read(&Directory::open(path)?)?.header;
+        patterns.extend(header.without_record);
+        keys.extend(header.databases.into_iter().map(|database| database.key));
+    }
     let path = path.canonicalize().map_err(|error| Error::io(path, "its full path could not be found", &error))?;
-    Ok(settings(file_url(&path.join("download")), &without_record))
+    Ok(settings(file_url(&path.join("download")), &patterns, &keys))
 }
 
-/// A mirror of this version holds no record of any checksum database, whatever it was made of.
+/// What a mirror holds without a record is written down beside it, and not served.
 fn served(url: &str) -> Result<GoSettings> {
     let host = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     // `,` and `|` would split GOPROXY; a question mark or space never reaches the server.
@@ -76,18 +97,28 @@ fn served(url: &str) -> Result<GoSettings> {
         let message = format!("{}: is no address that GOPROXY can have", url.escape_debug());
         return Err(Error::new(ErrorKind::Usage, message).hint("such as http://mirror.example:8077"));
     }
-    Ok(settings(url.trim_end_matches('/').to_owned(), &[EVERY_MODULE.to_owned()]))
+    Ok(GoSettings {
+        is_served: true,
+        ..settings(url.trim_end_matches('/').to_owned(), &BTreeSet::new(), &BTreeSet::new())
+    })
 }
 
-fn settings(proxy: String, without_record: &[String]) -> GoSettings {
+fn settings(proxy: String, without_record: &BTreeSet<String>, keys: &BTreeSet<String>) -> GoSettings {
     let setting = |name, value, reason| Setting { name, value, reason };
     let mut env = vec![setting("GOPROXY", proxy, "everything comes from there, and from nowhere else")];
     if !without_record.is_empty() {
+        let patterns: Vec<&str> = without_record.iter().map(String::as_str).collect();
+        // What takes everything leaves nothing to the others.
+        let patterns = if patterns.contains(&EVERY_MODULE) { EVERY_MODULE.to_owned() } else { patterns.join(",") };
         env.push(setting(
             "GONOSUMDB",
-            without_record.join(","),
+            patterns,
             "carried without a record of the checksum database; go.sum still counts",
         ));
+    }
+    // Go uses one database; where there is that of sum.golang.org too, it is its default.
+    if let Some(key) = keys.first().filter(|key| keys.len() == 1 && *key != VerifierKey::SUM_GOLANG_ORG) {
+        env.push(setting("GOSUMDB", key.clone(), "the checksum database that its modules are verified against"));
     }
     // GOPRIVATE alone would send go to the origin of a module, past the bundle.
     env.push(setting(
@@ -96,7 +127,7 @@ fn settings(proxy: String, without_record: &[String]) -> GoSettings {
         "private modules come from there too, even where GOPRIVATE names them",
     ));
     env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
-    GoSettings { env }
+    GoSettings { env, is_served: false }
 }
 
 impl GoSettings {
@@ -113,6 +144,8 @@ impl GoSettings {
                 comment(&self.text(Form::Docker)),
                 "# in the variables of a CI job:\n".to_owned(),
                 comment(&self.text(Form::Ci)),
+                if self.is_served { SERVED.to_owned() } else { String::new() },
+                RESET.to_owned(),
             ]
             .concat(),
             Form::Shell => self.lines(|setting| format!("export {}={}", setting.name, shell(&setting.value))),

@@ -50,6 +50,12 @@ pub enum ErrorKind {
     OutputExists,
     /// Two sources state different hashes for the same thing.
     HashConflict,
+    /// The checksum database does not know a module version that is not said to be private.
+    NoRecord,
+    /// Two signed heads of a checksum database contradict each other.
+    Fork,
+    /// A bundle and a mirror hold parts of a checksum database that no tile at hand joins.
+    NeedsBridge,
     /// A module zip that Go would refuse, or that readers of zips would understand differently.
     ZipRefused,
     /// The bundle breaks a rule of the format.
@@ -75,6 +81,9 @@ impl ErrorKind {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::HashConflict
+            | Self::NoRecord
+            | Self::Fork
+            | Self::NeedsBridge
             | Self::ZipRefused
             | Self::BundleInvalid
             | Self::NotCarried

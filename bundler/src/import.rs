@@ -5,13 +5,16 @@
 //! 3. **room**: bytes and inodes of what is new are compared with what is free
 //! 4. **stage**: manifest and content side by side; each new file is hashed while it is copied into staging, each zip is
 //!    proved from its staged bytes, so what is published is what was proved, whatever the medium says next
-//! 5. **judge**: what has another identity than in the mirror is an incident; nothing was published so far
-//! 6. **publish**: in the order of `import/publish.rs`; from the first file on, the same command finishes the work
+//! 5. **log**: records, tiles and heads are proven to be of their database's log, and that log to be the mirror's
+//! 6. **judge**: what has another identity than in the mirror is an incident; nothing was published so far
+//! 7. **publish**: in the order of `import/publish.rs`; from the first file on, the same command finishes the work
 //!
 //! A killed import leaves files in staging. The next one hashes them again before they count.
 
+mod databases;
 mod derive;
 mod head;
+pub(crate) mod heads;
 mod judge;
 mod plan;
 mod publish;
@@ -23,10 +26,12 @@ use crate::durable::Witness;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::mirror::{Mirror, WhenLocked, staging};
 use crate::source::Source;
+use databases::Databases;
 use head::{Head, LineNumber};
 use modferry_format::finding::FindingKind;
-use modferry_format::header::Header;
+use modferry_format::header::{EVERY_MODULE, Header};
 use modferry_format::root::{BUNDLE, HeadFile};
+use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::{BundleId, FileSha256};
 use plan::Plan;
 use serde::Serialize;
@@ -43,6 +48,8 @@ pub struct Options<'a> {
     pub unsigned: bool,
     /// Patterns of modules to take without a record of a checksum database.
     pub no_record: Vec<String>,
+    /// Keys of databases to trust beside that of sum.golang.org.
+    pub database_keys: Vec<VerifierKey>,
     /// Only say what would come of it: everything is done but publishing, and what was staged is removed.
     pub dry_run: bool,
     /// What to do while another import is under way.
@@ -70,6 +77,10 @@ pub struct Summary {
     pub known_files: u64,
     /// Versions whose zip is new.
     pub new_versions: u64,
+    /// Records of checksum databases that are new.
+    pub new_records: u64,
+    /// Tiles of checksum databases that are new.
+    pub new_tiles: u64,
     /// Files of the same identity in other bytes: those of the mirror were kept.
     pub kept: Vec<String>,
     /// What in the mirror is not as imports leave it; the import went on around it.
@@ -97,7 +108,8 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
     if let Err(error) = imported {
         let mut error = unread(carrier, error);
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
-        if error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace {
+        let is_bad = error.kind.exit_code() == 1 && error.kind != ErrorKind::NeedsBridge;
+        if is_bad || error.kind == ErrorKind::NoSpace {
             if let Err(left) = mirror.durable().remove_staging(&staging(&id)) {
                 error = error.because(format!("{left}, so {} is left", staging(&id).display()));
             }
@@ -141,13 +153,15 @@ struct Import<'a> {
 impl Import<'_> {
     /// Steps 3 to 6.
     fn run(&self, summary: &mut Summary) -> Result<()> {
-        let (mirror, head, context) = (self.mirror, self.head, self.context);
-        plan::base(head, mirror, context)?;
-        let plan = Plan::make(head, mirror, context)?;
+        let (mirror, head, options, context) = (self.mirror, self.head, self.options, self.context);
+        let mut databases = Databases::open(self.carrier.name(), &head.header, options, mirror)?;
+        plan::base(head, mirror, &databases, context)?;
         let is_repair = mirror.done(&head.id.hex())?.is_some();
-        if is_repair && plan.is_there() {
+        let plan = Plan::make(head, mirror, is_repair, context)?;
+        databases.judge_missing(self.carrier.name(), &plan, options)?;
+        if is_repair && plan.is_there() && databases.are_known(&head.header) {
             let (facts, judgement) = (stage::Facts::default(), judge::Judgement::default());
-            let changes = derive::Changes::derive(mirror, head, &facts, &judgement, context)?;
+            let changes = derive::Changes::derive(mirror, head, &facts, &judgement, &databases, context)?;
             if !changes.is_empty() && !self.options.dry_run {
                 // A list was lost since.
                 mirror.durable().sync()?;
@@ -160,7 +174,9 @@ impl Import<'_> {
         }
         plan::room(mirror, &plan)?;
         context.progress.event(Event::Step("staging"));
-        let mut facts = stage::Stage { carrier: self.carrier, mirror, head, context }.run()?;
+        let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, context }.run()?;
+        context.progress.event(Event::Step("proving"));
+        databases.prove(self.carrier, head, &facts, &carried)?;
         let judgement = judge::judge(head, &mut facts, self.carrier, mirror, context)?;
         if self.options.dry_run {
             summary.known_files = plan.known_files;
@@ -169,8 +185,8 @@ impl Import<'_> {
             return mirror.durable().remove_staging(&staging(&head.id));
         }
         context.progress.event(Event::Step("publishing"));
-        let (facts, judgement, options) = (&facts, &judgement, self.options);
-        publish::Publish { mirror, head, facts, judgement, published: plan.published, is_repair, options, context }
+        let (facts, judgement, databases, published) = (&facts, &judgement, &databases, plan.published);
+        publish::Publish { mirror, head, facts, judgement, databases, published, is_repair, options, context }
             .run(summary)?;
         summary.kept.clone_from(&judgement.kept);
         Ok(())
@@ -226,27 +242,32 @@ fn refuse(carrier: &dyn Carrier, path: &str, reason: &str) -> Error {
         .hint("modferry verify names everything that is wrong with a bundle; the mirror is as it was")
 }
 
-/// Until signatures and the checksum database travel, both lacks must be accepted by name.
+/// What can be judged of a header alone, before anything is copied.
 fn trust(carrier: &dyn Carrier, header: &Header, options: &Options<'_>) -> Result<()> {
-    let is_allowed = |claim: &&String| options.no_record.iter().any(|allowed| allowed == *claim || allowed == "*");
-    let claims: Vec<&str> =
-        header.without_record.iter().filter(|claim| !is_allowed(claim)).map(String::as_str).collect();
-    let mut lacks = Vec::new();
-    if !options.unsigned {
-        lacks.push("it is not signed".to_owned());
+    let untrusted = |reason: &str, hint: &str| {
+        Err(Error::new(
+            ErrorKind::Untrusted,
+            format!("{}: {reason}, and nobody said that this is wanted", carrier.name()),
+        )
+        .hint(hint))
+    };
+    let lacks_records = header.without_record == [EVERY_MODULE] && options.no_record.is_empty();
+    let unsigned =
+        "--unsigned takes what only its own hashes vouch for (compare the bundle id with the one its maker names)";
+    match (options.unsigned, lacks_records) {
+        (false, false) => untrusted("it is not signed", unsigned),
+        (true, true) => untrusted("its modules have no record of a checksum database (*)", NO_RECORD_HINT),
+        (false, true) => untrusted(
+            "it is not signed, its modules have no record of a checksum database (*)",
+            &format!("{unsigned}; {NO_RECORD_HINT}"),
+        ),
+        (true, false) => databases::trusted_keys(carrier.name(), header, options).map(drop),
     }
-    if !claims.is_empty() {
-        lacks.push(format!("its modules have no record of a checksum database ({})", claims.join(" ")));
-    }
-    if lacks.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{}: {}, and nobody said that this is wanted", carrier.name(), lacks.join(", "));
-    Err(Error::new(ErrorKind::Untrusted, message).hint(
-        "--unsigned takes what only its own hashes vouch for (compare the bundle id with the one its maker names); \
-         --no-record '*' takes modules that go will verify against go.sum only",
-    ))
 }
+
+/// What to do about modules without a record.
+const NO_RECORD_HINT: &str = "--no-record '*' (or a narrower pattern, as in GONOSUMDB) takes modules that go will verify \
+                              against go.sum only";
 
 /// Where the copies of the head files are staged.
 fn staged_head(id: &BundleId, name: &str) -> PathBuf {

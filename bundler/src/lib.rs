@@ -3,7 +3,7 @@
 //! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
 //! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
 //!
-//! - commands: [`bundle`], [`verify`], [`show`], [`why`], [`env`], [`import`]
+//! - commands: [`bundle`], [`verify`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
@@ -22,10 +22,12 @@ pub mod error;
 mod findings;
 pub mod go_command;
 pub mod head;
+mod heads_file;
 pub mod import;
 pub mod jobs;
 mod lanes;
 mod lines;
+mod listing;
 pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
@@ -33,6 +35,7 @@ pub mod module_zip;
 pub mod show;
 pub mod source;
 pub mod tape;
+mod tile_spool;
 pub mod verify;
 pub mod why;
 pub mod work_queue;

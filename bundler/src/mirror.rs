@@ -31,7 +31,7 @@ pub const DONE: &str = "done";
 /// The journal.
 pub const JOURNAL: &str = "journal.jsonl";
 /// Largest `done` file that is read, in bytes; its longest part is the patterns without record.
-const MAX_LINE_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_LINE_BYTES: u64 = 1 << 20;
 /// Largest journal that is read, in bytes: room for some 500,000 bundles.
 const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 /// How often a waiting import looks whether it should stop.
@@ -68,6 +68,9 @@ pub struct JournalLine {
     pub unsigned: bool,
     /// Patterns of modules that were taken without a record of a checksum database.
     pub no_record: Vec<String>,
+    /// Keys of the checksum databases that its records were proven by.
+    #[serde(default)]
+    pub databases: Vec<String>,
     /// Files that it published.
     pub new_files: u64,
     /// Files that were there already.
@@ -157,9 +160,7 @@ impl<'a> Mirror<'a> {
             }
             other => other.unwrap_or_default(),
         };
-        let text = String::from_utf8(bytes).unwrap_or_default().trim_end().to_owned();
-        let line = serde_json::from_str::<JournalLine>(&text).ok();
-        let line = line.filter(|line| line.bundle == id && !text.contains('\n')).map(|line| (line, text));
+        let line = JournalLine::of_done(id, bytes);
         if line.is_none() {
             let message =
                 format!("{}: is damaged, so its bundle counts as not imported", self.durable.full(&path).display());
@@ -171,22 +172,7 @@ impl<'a> Mirror<'a> {
 
     /// The ledger of one module; empty for one that is not here.
     pub fn ledger(&self, module: &ModulePath) -> Result<Ledger> {
-        let path = PathBuf::from(Ledger::path(module));
-        let damaged = |reason: String| {
-            let message = format!("{}: the ledger is damaged", self.durable.full(&path).display());
-            let hint = "put the file back from a copy of the mirror; the ledger of a module can also be made again: move the \
-                        file away and import the bundles again that brought the module (ledger/@index.jsonl names them)";
-            Error::new(ErrorKind::MirrorDamaged, message).because(reason).hint(hint)
-        };
-        let bytes = match self.durable.files().read(&path, ledger::MAX_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(damaged(error.to_string())),
-            other => {
-                other.map_err(|error| Error::io(&self.durable.full(&path), "the ledger could not be read", &error))?
-            }
-        };
-        let text = String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
-        text.parse().map_err(|invalid: modferry_format::Invalid| damaged(invalid.to_string()))
+        read_ledger(self.durable.files(), module)
     }
 
     /// Brings journal and state up to the `done` files: a crash leaves them short, and without a journal it is made again.
@@ -248,6 +234,13 @@ impl<'a> Mirror<'a> {
 }
 
 impl JournalLine {
+    /// Reads the `done` file of a bundle, and gives its text too; none for a damaged one, or that of another bundle.
+    pub(crate) fn of_done(id: &str, bytes: Vec<u8>) -> Option<(Self, String)> {
+        let text = String::from_utf8(bytes).ok()?.trim_end().to_owned();
+        let line = serde_json::from_str::<Self>(&text).ok()?;
+        (line.bundle == id && !text.contains('\n')).then_some((line, text))
+    }
+
     /// The line as it stands in the journal and in `done`, without its end.
     pub fn text(&self) -> Result<String> {
         serde_json::to_string(self).map_err(|error| {
@@ -273,6 +266,24 @@ fn make_root(path: &Path) -> io::Result<()> {
 /// Whether a directory is a mirror.
 pub fn is_mirror(path: &Path) -> bool {
     path.join("ledger").is_dir() && path.join("bundles").is_dir()
+}
+
+/// The ledger of one module; empty for one that is not here.
+pub(crate) fn read_ledger(files: &Beneath, module: &ModulePath) -> Result<Ledger> {
+    let path = PathBuf::from(Ledger::path(module));
+    let damaged = |reason: String| {
+        let message = format!("{}: the ledger is damaged", files.full(&path).display());
+        let hint = "put the file back from a copy of the mirror; the ledger of a module can also be made again: move the \
+                    file away and import the bundles again that brought the module (ledger/@index.jsonl names them)";
+        Error::new(ErrorKind::MirrorDamaged, message).because(reason).hint(hint)
+    };
+    let bytes = match files.read(&path, ledger::MAX_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(damaged(error.to_string())),
+        other => other.map_err(|error| Error::io(&files.full(&path), "the ledger could not be read", &error))?,
+    };
+    let text = String::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
+    text.parse().map_err(|invalid: modferry_format::Invalid| damaged(invalid.to_string()))
 }
 
 /// All whole lines of a mirror's journal; what a crash cut off is no line.

@@ -4,8 +4,9 @@ use crate::byte_size::{ByteSize, count};
 use crate::carrier::Carrier;
 use crate::error::Result;
 use crate::head::Head;
-use modferry_format::BundlePath;
-use modferry_format::header::Header;
+use modferry_format::header::{self, Header};
+use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::{BundlePath, sumdb};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,10 +24,31 @@ pub struct Shown {
     pub sha256: String,
     /// What the bundle says of itself.
     pub header: Header,
+    /// What it carries of checksum databases.
+    pub databases: Vec<Database>,
     /// The largest zips, largest first.
     pub largest: Vec<Large>,
     /// The versions that are carried whole.
     pub versions: Vec<String>,
+}
+
+/// What a bundle carries of a checksum database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// Records in the log, by the head that everything is proven by.
+    pub size: u64,
+    /// Root hash of that head.
+    pub root: String,
+    /// Records that are carried.
+    pub records: u64,
+    /// Tile files that are carried.
+    pub tiles: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Earlier heads whose holders find their way from there.
+    pub served: u64,
 }
 
 /// One of the largest zips.
@@ -43,22 +65,45 @@ pub fn show(carrier: &dyn Carrier) -> Result<Shown> {
     let head = Head::read(carrier)?;
     let mut largest: BinaryHeap<Reverse<Large>> = BinaryHeap::new();
     let mut versions = Vec::new();
-    head.entries(carrier, |entry| {
-        let BundlePath::Zip(version) = entry.path else { return };
-        largest.push(Reverse(Large { bytes: entry.size, version: version.to_string() }));
-        versions.push(version);
-        if largest.len() > LARGEST {
-            largest.pop();
+    let mut databases: Vec<Database> = head.header.databases.iter().map(database).collect();
+    head.entries(carrier, |entry| match &entry.path {
+        BundlePath::Supported(name)
+        | BundlePath::Head(name)
+        | BundlePath::Lookup(name, _)
+        | BundlePath::Tile(name, _) => {
+            if let Some(database) = databases.iter_mut().find(|database| database.name == name.as_str()) {
+                database.bytes += entry.size;
+                database.records += u64::from(matches!(entry.path, BundlePath::Lookup(..)));
+                database.tiles += u64::from(matches!(entry.path, BundlePath::Tile(..)));
+            }
         }
+        BundlePath::Zip(version) => {
+            largest.push(Reverse(Large { bytes: entry.size, version: version.to_string() }));
+            versions.push(version.clone());
+            if largest.len() > LARGEST {
+                largest.pop();
+            }
+        }
+        _ => {}
     })?;
     versions.sort();
     Ok(Shown {
         id: head.id.to_string(),
         sha256: head.id.hex(),
         header: head.header,
+        databases,
         largest: largest.into_sorted_vec().into_iter().map(|Reverse(large)| large).collect(),
         versions: versions.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// What the header says of a database; its note is opened for size and root.
+fn database(stated: &header::Database) -> Database {
+    let key = stated.key.parse::<VerifierKey>();
+    let name = key.as_ref().map_or_else(|_| stated.key.clone(), |key| key.name().to_string());
+    let opened = key.ok().and_then(|key| sumdb::head::Head::open(stated.head.as_bytes(), &key).ok());
+    let (size, root) = opened.map_or((0, String::new()), |head| (head.size(), head.root().to_string()));
+    Database { name, size, root, served: stated.served.len() as u64, ..Database::default() }
 }
 
 impl fmt::Display for Shown {
@@ -95,6 +140,17 @@ impl fmt::Display for Shown {
             count(counts.files, "file"),
             ByteSize(header.bytes)
         )?;
+        for database in &self.databases {
+            writeln!(
+                f,
+                "  checksum database {}: {} proven by a tree head of {} records, {}, {} more served",
+                plain(&database.name),
+                count(database.records, "record"),
+                database.size,
+                count(database.tiles, "tile"),
+                count(database.served, "head"),
+            )?;
+        }
         if !header.without_record.is_empty() {
             let patterns = header.without_record.join(" ");
             writeln!(

@@ -2,16 +2,17 @@
 //!
 //! 1. head files: there, whole, of the right grammar
 //! 2. manifest and content side by side, both in the same order: what is missing, extra, of another size or kind
-//! 3. every file is hashed; every zip is walked and inflated, several at a time, the bytes read once. No h1 is made: in
-//!    draft 1 nothing in a bundle states one to compare with
+//! 3. every file is hashed; every zip is walked and inflated, several at a time, the bytes read once. An h1 is made where
+//!    a record of a checksum database states one
 //! 4. the rules on the content as a whole, module by module
+//! 5. the proof that records, tiles and heads are of the databases' logs
 //!
 //! Memory does not grow with the bundle or its zips: the manifest is read a line at a time, the content in pieces. A
 //! stream is gone through once, with as many of its zips in temporary files as there are threads, twice over.
 
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::findings::Findings;
 use crate::head::header_error;
 use crate::lines;
@@ -19,15 +20,19 @@ use crate::manifest_reader::{ManifestReader, Next};
 use crate::module_zip::Prover;
 use crate::source::Source;
 use crate::tape;
+use crate::tile_spool::TileSpool;
 use crate::work_queue::WorkQueue;
 use modferry_format::check::{self, Checker};
+use modferry_format::database::DatabaseName;
 use modferry_format::finding::{Finding, FindingKind};
 use modferry_format::header::{Header, HeaderError};
 use modferry_format::manifest::Entry;
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
-use modferry_format::{BundleId, BundlePath, FileSha256, readme};
+use modferry_format::sumdb::refused::Unproven;
+use modferry_format::{BundleId, BundlePath, FileSha256, H1, go_mod, readme};
 use serde::Serialize;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::io;
 use std::thread;
 use std::time::Instant;
@@ -36,7 +41,7 @@ use std::time::Instant;
 const SMALL_BYTES: u64 = 64 * 1024;
 
 /// What a check of a bundle found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Whether nothing is wrong.
     pub ok: bool,
@@ -48,6 +53,8 @@ pub struct Report {
     pub files: u64,
     /// Sum of their sizes, in bytes.
     pub bytes: u64,
+    /// Records, tree heads and tiles that count on what the base has, so that only an import can prove them.
+    pub left_to_import: u64,
     /// Wall time, in seconds.
     pub seconds: f64,
     /// What is wrong, sorted.
@@ -58,8 +65,7 @@ pub struct Report {
 pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
     let started = Instant::now();
     let findings = Findings::default();
-    let mut report =
-        Report { ok: false, id: None, sha256: None, files: 0, bytes: 0, seconds: 0.0, findings: Vec::new() };
+    let mut report = Report::default();
     let root = read_root(carrier, &findings, &mut report);
     let header = read_header(carrier, root.as_ref(), &findings)?;
     check_requires(carrier, root.as_ref(), &findings);
@@ -68,7 +74,11 @@ pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
     if let (Some(sums), Some(sizes)) = (open(HeadFile::Sha256Sums), open(HeadFile::Sizes)) {
         let mut checker = header.as_ref().map(Checker::new);
         let work = Content { carrier, root: root.as_ref(), findings: &findings, context };
-        work.check(ManifestReader::new(sums, sizes), &mut checker, &mut report)?;
+        let mut tiles = Tiles::default();
+        work.check(ManifestReader::new(sums, sizes), &mut checker, &mut tiles, &mut report)?;
+        if let Some(checker) = &mut checker {
+            report.left_to_import = prove(checker, tiles)?;
+        }
         for finding in checker.map(Checker::finish).into_iter().flatten() {
             findings.add(finding);
         }
@@ -81,6 +91,38 @@ pub fn verify(carrier: &dyn Carrier, context: &Context<'_>) -> Result<Report> {
     report.ok = report.findings.is_empty();
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Tiles that wait for the proof.
+#[derive(Default)]
+struct Tiles {
+    spool: TileSpool,
+    /// Databases of which a tile could not be read or has the wrong hash: to prove the rest would only repeat it.
+    damaged: BTreeSet<DatabaseName>,
+}
+
+/// Proves what is carried of checksum databases; gives how much of it only an import can prove.
+fn prove(checker: &mut Checker<'_>, tiles: Tiles) -> Result<u64> {
+    let Tiles { mut spool, damaged } = tiles;
+    let (mut left, mut findings) = (0, Vec::new());
+    let has_base = checker.has_base();
+    for part in checker.databases().parts() {
+        let name = part.key().name();
+        if damaged.contains(name) {
+            continue;
+        }
+        let get = |tile| spool.get(name, tile);
+        let proven = if has_base { part.prove_alone(get) } else { part.prove(get).map(|_| 0) };
+        match proven {
+            Ok(more) => left += more,
+            Err(Unproven::Refused(refused)) => findings.push(check::finding(name, &refused)),
+            Err(Unproven::Unread { error, .. }) => {
+                return Err(Error::io(&std::env::temp_dir(), "a temporary file could not be read", &error));
+            }
+        }
+    }
+    findings.into_iter().for_each(|finding| checker.add(finding));
+    Ok(left)
 }
 
 fn open_head(carrier: &dyn Carrier, name: &str, limit: u64, findings: &Findings) -> Option<Source> {
@@ -173,6 +215,8 @@ fn check_requires(carrier: &dyn Carrier, root: Option<&Root>, findings: &Finding
 struct Job {
     entry: Entry,
     open: Opener,
+    /// The h1 that a record states for it.
+    stated: Option<H1>,
 }
 
 struct Content<'a> {
@@ -187,6 +231,7 @@ impl Content<'_> {
         &self,
         mut manifest: ManifestReader,
         checker: &mut Option<Checker<'_>>,
+        tiles: &mut Tiles,
         report: &mut Report,
     ) -> Result<()> {
         let jobs = self.context.jobs.max(1);
@@ -195,7 +240,7 @@ impl Content<'_> {
             for _ in 0..jobs {
                 scope.spawn(|| self.work(&queue));
             }
-            let walked = self.walk(&mut manifest, checker, report, &queue);
+            let walked = self.walk(&mut manifest, checker, tiles, report, &queue);
             queue.close();
             walked
         })?;
@@ -215,6 +260,7 @@ impl Content<'_> {
         &self,
         manifest: &mut ManifestReader,
         checker: &mut Option<Checker<'_>>,
+        tiles: &mut Tiles,
         report: &mut Report,
         queue: &WorkQueue<Job>,
     ) -> Result<()> {
@@ -243,11 +289,20 @@ impl Content<'_> {
             }
             let delivered = content.next_if(|delivered| delivered.path == path);
             // Of what a broken carrier does not bring nobody can say that it is missing.
+            let stated = checker.as_ref().and_then(|checker| checker.databases().h1(&entry.path));
             let bytes = if delivered.is_none() && self.carrier.is_broken() {
                 None
             } else {
-                self.file(&entry, &path, delivered, queue)?
+                self.file(&entry, &path, delivered, stated, queue)?
             };
+            if let BundlePath::Tile(name, tile) = &entry.path {
+                match &bytes {
+                    Some(bytes) => tiles.spool.add(name, *tile, bytes).map_err(|error| {
+                        Error::io(&std::env::temp_dir(), "a temporary file could not be written", &error)
+                    })?,
+                    None => drop(tiles.damaged.insert(name.clone())),
+                }
+            }
             if let Some(checker) = checker {
                 checker.file(&entry.path, entry.size, bytes.as_deref());
             }
@@ -289,6 +344,7 @@ impl Content<'_> {
         entry: &Entry,
         path: &str,
         delivered: Option<Delivered>,
+        stated: Option<H1>,
         queue: &WorkQueue<Job>,
     ) -> Result<Option<Vec<u8>>> {
         let (size, open) = match delivered.map(|delivered| delivered.what) {
@@ -312,11 +368,15 @@ impl Content<'_> {
         }
         let wanted = check::wants_bytes(&entry.path);
         if wanted.is_some() || (size <= SMALL_BYTES && !matches!(entry.path, BundlePath::Zip(_))) {
-            let bytes = self.small(entry, path, open, wanted.unwrap_or(SMALL_BYTES))?;
-            return Ok(bytes.filter(|_| wanted.is_some()));
+            let Some((bytes, is_good)) = self.small(entry, path, open, wanted.unwrap_or(SMALL_BYTES))? else {
+                return Ok(None);
+            };
+            self.compare_go_mod(entry, &bytes, stated);
+            let is_tile = matches!(entry.path, BundlePath::Tile(..));
+            return Ok((wanted.is_some() || (is_tile && is_good)).then_some(bytes));
         }
         if let Some(open) = self.in_time(path, open)? {
-            queue.add(size, Job { entry: entry.clone(), open });
+            queue.add(size, Job { entry: entry.clone(), open, stated });
         }
         Ok(None)
     }
@@ -332,11 +392,12 @@ impl Content<'_> {
         }
     }
 
-    fn small(&self, entry: &Entry, path: &str, open: Opener, limit: u64) -> Result<Option<Vec<u8>>> {
+    /// Reads a small file; also whether its hash is right.
+    fn small(&self, entry: &Entry, path: &str, open: Opener, limit: u64) -> Result<Option<(Vec<u8>, bool)>> {
         match open.open().and_then(|source| source.read_all(limit)) {
             Ok(bytes) => {
-                self.compare(path, entry, FileSha256::of(&bytes));
-                Ok(Some(bytes))
+                let is_good = self.compare(path, entry, FileSha256::of(&bytes));
+                Ok(Some((bytes, is_good)))
             }
             Err(error) => self.unreadable(path, error).map(|()| None),
         }
@@ -359,31 +420,71 @@ impl Content<'_> {
         hash == entry.sha256
     }
 
+    fn compare_go_mod(&self, entry: &Entry, bytes: &[u8], stated: Option<H1>) {
+        if let (BundlePath::Mod(_), Some(stated)) = (&entry.path, stated) {
+            self.compare_h1(entry, H1::of_go_mod(bytes), stated);
+        }
+    }
+
+    fn compare_h1(&self, entry: &Entry, h1: H1, stated: H1) {
+        if h1 != stated {
+            self.findings.add(check::contradiction(&entry.path, h1, stated));
+        }
+    }
+
     fn work(&self, queue: &WorkQueue<Job>) {
         let mut prover = Prover::default();
-        while let Some(Job { entry, open }) = queue.take() {
+        while let Some(Job { entry, open, stated }) = queue.take() {
             if self.context.interrupt.is_set() {
                 continue;
             }
             let path = entry.path.to_string();
-            if let Err(error) = open.open().and_then(|source| self.large(&entry, &path, &source, &mut prover)) {
+            if let Err(error) = open.open().and_then(|source| self.large(&entry, &path, &source, stated, &mut prover)) {
                 self.findings.find(&path, FindingKind::Unreadable, error.to_string());
             }
         }
     }
 
-    fn large(&self, entry: &Entry, path: &str, source: &Source, prover: &mut Prover) -> io::Result<()> {
+    fn large(
+        &self,
+        entry: &Entry,
+        path: &str,
+        source: &Source,
+        stated: Option<H1>,
+        prover: &mut Prover,
+    ) -> io::Result<()> {
         let size = source.size();
-        let BundlePath::Zip(version) = &entry.path else {
-            self.compare(path, entry, tape::hash(source, size)?);
-            return Ok(());
+        let version = match (&entry.path, stated) {
+            (BundlePath::Zip(version), _) => version,
+            (BundlePath::Mod(_), Some(_)) => {
+                let bytes = source.read_all(go_mod::MAX_BYTES)?;
+                if self.compare(path, entry, FileSha256::of(&bytes)) {
+                    self.compare_go_mod(entry, &bytes, stated);
+                }
+                return Ok(());
+            }
+            _ => {
+                self.compare(path, entry, tape::hash(source, size)?);
+                return Ok(());
+            }
         };
-        let (sha256, good) = prover.check(version, source, size)?;
+        let (sha256, good) = match stated {
+            Some(_) => {
+                let proof = prover.prove(version, source, size, None)?;
+                (proof.sha256, proof.h1.map(Some))
+            }
+            None => {
+                let (sha256, good) = prover.check(version, source, size)?;
+                (sha256, good.map(|()| None))
+            }
+        };
         // A zip that has changed is reported as such, not by what the change did to it.
-        if self.compare(path, entry, sha256)
-            && let Err(reason) = good
-        {
-            self.findings.find(path, FindingKind::Zip, reason);
+        if self.compare(path, entry, sha256) {
+            match (good, stated) {
+                (Err(reason), _) => self.findings.find(path, FindingKind::Zip, reason),
+                (Ok(Some(h1)), Some(stated)) => self.compare_h1(entry, h1, stated),
+                (Ok(_), _) => {}
+            }
         }
         Ok(())
     }

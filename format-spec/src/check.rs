@@ -1,15 +1,20 @@
-//! The rules that a bundle's content keeps as a whole (SPEC M50 to M58), over facts that somebody else read.
+//! The rules that a bundle's content keeps as a whole (SPEC M50 to M58, M90 to M97), over facts that somebody else read.
 //!
 //! Files come in the order of the manifest. All files of one module stand together in that order, so a check
 //! holds one module at a time and its memory does not grow with the bundle.
 
+mod databases;
+
+pub use databases::{Databases, Part, SUPPORTED, contradiction, finding};
+
 use crate::bundle_path::BundlePath;
 use crate::finding::{Finding, FindingKind};
-use crate::header::{Counts, EVERY_MODULE, Header};
+use crate::header::{Counts, Header};
 use crate::info::Info;
 use crate::manifest::Entry;
 use crate::module_path::ModulePath;
 use crate::module_version::ModuleVersion;
+use crate::patterns;
 use crate::version::Version;
 use crate::versions;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -19,6 +24,8 @@ use alloc::vec::Vec;
 
 /// Largest `list` that is read, in bytes: room for a million versions.
 pub const MAX_LIST_BYTES: u64 = 32 << 20;
+/// Most patterns in `without_record` that are looked at (SPEC M56): every version without a record is held to each.
+pub const MAX_PATTERNS: usize = 256;
 /// Most findings that are kept; a disk that is broken all over needs no longer list.
 pub const MAX_FINDINGS: usize = 10_000;
 
@@ -39,7 +46,7 @@ pub fn wants_bytes(path: &BundlePath) -> Option<u64> {
     match path {
         BundlePath::Info(_) | BundlePath::Latest(_) | BundlePath::Alias(..) => Some(Info::MAX_BYTES),
         BundlePath::List(_) => Some(MAX_LIST_BYTES),
-        _ => None,
+        other => databases::wants_bytes(other),
     }
 }
 
@@ -47,6 +54,7 @@ pub fn wants_bytes(path: &BundlePath) -> Option<u64> {
 pub struct Checker<'h> {
     header: &'h Header,
     not_carried: BTreeSet<&'h str>,
+    databases: Databases,
     module: Option<(ModulePath, Module)>,
     counts: Counts,
     bytes: u64,
@@ -90,7 +98,19 @@ impl<'h> Checker<'h> {
     pub fn new(header: &'h Header) -> Self {
         let not_carried = header.not_carried.iter().map(|file| file.path.as_str()).collect();
         let counts = Counts::default();
-        Self { header, not_carried, module: None, counts, bytes: 0, findings: Vec::new() }
+        let mut findings = Vec::new();
+        let databases = Databases::new(header, |finding| add(&mut findings, finding));
+        Self { header, not_carried, databases, module: None, counts, bytes: 0, findings }
+    }
+
+    /// Whether the bundle counts on what the far side has.
+    pub fn has_base(&self) -> bool {
+        !self.header.base.is_empty()
+    }
+
+    /// What the bundle carries of checksum databases; complete once the first file of a module has come.
+    pub fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// Takes the next file in the order of the manifest.
@@ -98,9 +118,8 @@ impl<'h> Checker<'h> {
         self.counts.files += 1;
         self.bytes = self.bytes.saturating_add(size);
         let Some(module) = path.module() else {
-            if !matches!(path, BundlePath::Extra(_)) {
-                // SPEC M56: draft 1 carries no part of a checksum database.
-                self.find(path, FindingKind::Record, "draft 1 carries no part of a checksum database".into());
+            if let Err((kind, detail)) = self.databases.file(path, size, bytes) {
+                self.find(path, kind, detail);
             }
             return;
         };
@@ -129,19 +148,16 @@ impl<'h> Checker<'h> {
 
     /// Adds what the reader found itself: a wrong hash, a bad zip.
     pub fn add(&mut self, finding: Finding) {
-        if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(finding);
-        } else if self.findings.len() == MAX_FINDINGS {
-            self.findings.push(Finding::new(
-                "",
-                FindingKind::TooMany,
-                format!("more than {MAX_FINDINGS} findings, the rest is left out"),
-            ));
-        }
+        add(&mut self.findings, finding);
     }
 
     /// Ends the check: all findings, sorted.
-    pub fn finish(mut self) -> Vec<Finding> {
+    pub fn finish(self) -> Vec<Finding> {
+        self.end().0
+    }
+
+    /// Ends the check: all findings, sorted, and what is carried of checksum databases, which is not proven yet.
+    pub fn end(mut self) -> (Vec<Finding>, Databases) {
         self.finish_module();
         // SPEC M13
         if self.counts.files == 0 {
@@ -155,13 +171,20 @@ impl<'h> Checker<'h> {
             );
             self.add(Finding::new("bundle.json", FindingKind::Counts, detail));
         }
+        self.databases.finish(|finding| add(&mut self.findings, finding));
         // SPEC M56
-        if self.header.without_record != [EVERY_MODULE] {
-            self.add(Finding::new("bundle.json", FindingKind::Record, "without_record must be [\"*\"] in draft 1"));
+        if self.header.without_record.len() > MAX_PATTERNS {
+            let detail = format!("without_record has more than {MAX_PATTERNS} patterns");
+            self.add(Finding::new("bundle.json", FindingKind::Record, detail));
+        }
+        for pattern in self.header.without_record.iter().take(MAX_PATTERNS) {
+            if let Err(invalid) = patterns::check(pattern) {
+                self.add(Finding::new("bundle.json", FindingKind::Record, invalid.to_string()));
+            }
         }
         // SPEC M58
         self.findings.sort();
-        self.findings
+        (self.findings, self.databases)
     }
 
     fn find(&mut self, path: &BundlePath, kind: FindingKind, detail: String) {
@@ -222,6 +245,12 @@ impl<'h> Checker<'h> {
             }
             _ => {}
         }
+        // SPEC M56; with a base the lookup may be on the far side.
+        if (files.go_mod || files.zip) && self.header.base.is_empty() && !self.has_record(version) {
+            let path = if files.go_mod { BundlePath::Mod(version.clone()) } else { BundlePath::Zip(version.clone()) };
+            let detail = "has no record of a checksum database, and without_record does not say so";
+            self.find(&path, FindingKind::Record, detail.into());
+        }
         // SPEC M52
         if files.zip && files.info.is_none() {
             self.find(
@@ -230,6 +259,12 @@ impl<'h> Checker<'h> {
                 "carried without the info of its version".into(),
             );
         }
+    }
+
+    fn has_record(&self, version: &ModuleVersion) -> bool {
+        let path = version.path().to_string();
+        self.databases.has_record(version)
+            || self.header.without_record.iter().take(MAX_PATTERNS).any(|list| patterns::matches(list, &path))
     }
 
     fn check_list(&mut self, path: &ModulePath, module: &Module, whole: &[&Version]) {
@@ -285,6 +320,15 @@ impl<'h> Checker<'h> {
                 }
             }
         }
+    }
+}
+
+fn add(findings: &mut Vec<Finding>, finding: Finding) {
+    if findings.len() < MAX_FINDINGS {
+        findings.push(finding);
+    } else if findings.len() == MAX_FINDINGS {
+        let detail = format!("more than {MAX_FINDINGS} findings, the rest is left out");
+        findings.push(Finding::new("", FindingKind::TooMany, detail));
     }
 }
 

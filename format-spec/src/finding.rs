@@ -66,6 +66,18 @@ pub enum FindingKind {
     IncompleteVersion,
     /// A module without record and without a claim for that.
     Record,
+    /// A zip or go.mod with another h1 than the record of its version states.
+    RecordMismatch,
+    /// The key of a checksum database is malformed, or not the one that it is known to have.
+    DatabaseKey,
+    /// A head of a checksum database that is missing, not signed by it, or not the one that is stated.
+    TreeHead,
+    /// A lookup that is malformed, of another module, under another head, or not in the log.
+    Lookup,
+    /// A tile that is missing, or not a part of the log's tree.
+    Tile,
+    /// Two signed heads of a database that contradict each other.
+    Fork,
     /// The counts of `bundle.json` are not those of the content.
     Counts,
     /// A tar is broken, or holds something that stands out of order.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 /// The format that this crate describes.
 pub const FORMAT: u32 = 1;
 /// The draft of format 1; drafts do not read each other. Gone when the format is frozen.
-pub const DRAFT: u32 = 1;
-/// The claim of a bundle that carries no part of any checksum database.
+pub const DRAFT: u32 = 2;
+/// The claim of a bundle whose modules all come without a record.
 pub const EVERY_MODULE: &str = "*";
 /// The channel of a bundle that names none.
 pub const DEFAULT_CHANNEL: &str = "main";
@@ -45,6 +45,8 @@ pub struct Header {
     pub base: Vec<String>,
     /// Patterns, as in GONOSUMDB, of the modules that are carried without a checksum-database record.
     pub without_record: Vec<String>,
+    /// The checksum databases of which it carries a part, by name (SPEC M90).
+    pub databases: Vec<Database>,
     /// What upstream said when it was asked for versions.
     pub observations: Vec<Observation>,
     /// Files that belong to the closure and could not be had.
@@ -53,6 +55,17 @@ pub struct Header {
     pub counts: Counts,
     /// Sum of the sizes of the content, in bytes.
     pub bytes: u64,
+}
+
+/// A checksum database, and the head that its records are proven by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Its key in Go's syntax, `NAME+HASH+KEY`.
+    pub key: String,
+    /// The signed note of the head; the same as in the database's `latest` (SPEC M91, M92).
+    pub head: String,
+    /// Signed notes of earlier heads, ascending by size: a client or mirror that holds one finds its way from there.
+    pub served: Vec<String>,
 }
 
 /// One thing that the user wants to work inside.
@@ -209,6 +222,7 @@ impl Header {
         }
         let header: Self = serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         // SPEC M43
+        rest.iter().try_for_each(|(key, value)| check_types(key, value)).map_err(invalid)?;
         if info::is_canonical_time(&header.created) {
             Ok(header)
         } else {
@@ -224,4 +238,26 @@ impl Header {
         text.push('\n');
         text
     }
+}
+
+/// Refuses what serde takes as well, and other readers of JSON do not: a list of values in place of an object, an object of
+/// one member in place of a word, null in place of a member that is not there.
+fn check_types(key: &str, value: &Value) -> Result<(), String> {
+    let objects = match (key, value) {
+        ("counts", counts) => core::slice::from_ref(counts),
+        ("roots" | "databases" | "observations" | "not_carried", Value::Array(objects)) => objects,
+        _ => return Ok(()),
+    };
+    for object in objects {
+        let Value::Object(members) = object else {
+            return Err(format!("invalid type: {key} must be made of objects"));
+        };
+        let is_text = |(name, value): &(String, Value)| {
+            !matches!(name.as_str(), "kind" | "level" | "version") || matches!(value, Value::String(_))
+        };
+        if key == "roots" && !members.iter().all(is_text) {
+            return Err("invalid type: kind, level and version of a root must be texts".to_owned());
+        }
+    }
+    Ok(())
 }

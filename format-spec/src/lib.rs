@@ -8,7 +8,7 @@
 //! - hashes: [`FileSha256`], [`H1`], [`BundleId`], three types that cannot be mixed up
 //! - texts: [`go_sum`], [`go_mod`], [`manifest`], [`requires`], [`root`], [`header`], [`info`], [`versions`]
 //! - the checksum database: [`sumdb`]
-//! - rules: [`zip_names`] for what a module zip may hold, [`check`] for what a bundle must be
+//! - rules: [`zip_names`] for what a module zip may hold, [`patterns`] for modules without a record, [`check`] for what a bundle must be
 #![no_std]
 
 extern crate alloc;
@@ -31,6 +31,7 @@ pub mod manifest;
 mod module_path;
 mod module_version;
 mod names;
+pub mod patterns;
 pub mod readme;
 pub mod requires;
 pub mod root;

@@ -1,6 +1,6 @@
 //! The fixed text of `README.txt` (SPEC M24): how to check and use a bundle without modferry.
 
-/// The bytes of `README.txt` in draft 1 of format 1; no id, no date, so it is the same in each bundle.
+/// The bytes of `README.txt` in this draft of format 1; no id, no date, so it is the same in each bundle.
 pub const TEXT: &str = "\
 This directory is a modferry bundle: Go modules for a network without internet, in the layout of Go's module
 download API, format 1.
@@ -20,11 +20,16 @@ told you.
 Use it, with the go command alone:
 
     export GOPROXY=file:///path/to/this/directory/download
-    export GONOSUMDB='*' GONOPROXY=none GOTOOLCHAIN=local
+    export GONOPROXY=none GOTOOLCHAIN=local
     go mod download all
 
-GONOSUMDB names the modules that carry no proof from the public checksum database: those of without_record in
-bundle.json, where a * means all of them. Do not name them in GOPRIVATE alone: it would make go leave the bundle.
+go verifies each module against the checksum database, of which download/sumdb/ has the part that proves them. Modules
+that without_record in bundle.json names come without such a proof: export GONOSUMDB with these patterns and commas
+between (a * means every module), and do not name them in GOPRIVATE alone: it would make go leave the bundle. If the
+key in databases is not that of sum.golang.org, export GOSUMDB with that key. A machine that has used the checksum
+database elsewhere before may miss a tile of it here; it forgets what it knew with
+
+    rm -rf \"$(go env GOPATH)/pkg/sumdb\" \"$(go env GOMODCACHE)/cache/download/sumdb\"
 
 Any web server can serve the directory download/ as it is; GOPROXY is then its URL.
 ";

@@ -1,6 +1,6 @@
 //! Limits that need more input than a vector file should hold.
 
-use modferry_format::check::{Checker, MAX_FINDINGS};
+use modferry_format::check::{Checker, MAX_FINDINGS, MAX_PATTERNS};
 use modferry_format::header::Header;
 use modferry_format::manifest::{MAX_ENTRIES, MAX_LINE_BYTES, Reader};
 use modferry_format::root::{HeadFile, MAX_BUNDLE_BYTES, MAX_SIGNATURE_BYTES};
@@ -114,9 +114,26 @@ fn error_repeats_a_part_of_a_long_text_only() {
 }
 
 #[test]
+fn header_has_at_most_so_many_patterns() {
+    let json = r#"{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+        "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[],"observations":[],"not_carried":[],
+        "counts":{"modules":0,"versions":0,"zips":0,"files":0},"bytes":0}"#;
+    let mut header = Header::parse(json.as_bytes()).expect("a header");
+    header.without_record = (0..MAX_PATTERNS).map(|n| format!("example.com/{n}")).collect();
+    let about = |header: &Header| {
+        let findings = Checker::new(header).finish();
+        findings.into_iter().filter(|finding| finding.kind == FindingKind::Record).count()
+    };
+    assert_eq!(about(&header), 0);
+    header.without_record.push("*".to_owned());
+    assert_eq!(about(&header), 1);
+    assert!(SPEC.contains(&format!("there are at most {MAX_PATTERNS}")));
+}
+
+#[test]
 fn check_keeps_at_most_so_many_findings() {
-    let json = r#"{"format":1,"requires_features":[],"draft":1,"channel":"main","created":"2026-01-02T03:04:05Z",
-        "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"observations":[],"not_carried":[],
+    let json = r#"{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+        "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[],"observations":[],"not_carried":[],
         "counts":{"modules":0,"versions":0,"zips":0,"files":0},"bytes":0}"#;
     let header = Header::parse(json.as_bytes()).expect("a header");
     let mut checker = Checker::new(&header);
@@ -127,4 +144,17 @@ fn check_keeps_at_most_so_many_findings() {
     assert_eq!(findings.len(), MAX_FINDINGS + 1);
     assert_eq!(findings.iter().filter(|finding| finding.kind == FindingKind::TooMany).count(), 1);
     assert!(SPEC.contains("After 10,000"));
+}
+
+/// What bundle.json says wrong of databases counts as well: a header has room for hundreds of thousands of them.
+#[test]
+fn check_keeps_at_most_so_many_findings_about_databases() {
+    let databases = vec![r#"{"key":"","head":"","served":[]}"#; MAX_FINDINGS + 5].join(",");
+    let json = format!(
+        r#"{{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+        "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[{databases}],"observations":[],
+        "not_carried":[],"counts":{{"modules":0,"versions":0,"zips":0,"files":0}},"bytes":0}}"#
+    );
+    let header = Header::parse(json.as_bytes()).expect("a header");
+    assert_eq!(Checker::new(&header).finish().len(), MAX_FINDINGS + 1);
 }

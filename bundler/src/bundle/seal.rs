@@ -15,6 +15,7 @@ use modferry_format::info::Info;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Requires;
 use modferry_format::root::{BUNDLE, HeadFile, Root};
+use modferry_format::sumdb::record;
 use modferry_format::{BundleId, BundlePath, FileSha256, H1, ModuleVersion, Version, go_mod, readme, versions};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -22,6 +23,7 @@ use std::io::{self, Write};
 use std::iter;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 /// Statements about hashes that every file must agree with, each with the name of who states it.
 pub(crate) type Statements = Vec<(String, GoSum)>;
@@ -70,8 +72,49 @@ impl<'a> Staging<'a> {
         }
     }
 
+    /// Where the parts of checksum databases are laid out.
+    pub(crate) fn databases_dir(&self) -> Result<PathBuf> {
+        let dir = self.dir().join("download/sumdb");
+        fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
+        Ok(dir)
+    }
+
+    /// What was laid out there.
+    pub(crate) fn databases(&self, context: &Context<'_>) -> Result<Vec<Content>> {
+        let dir = self.databases_dir()?;
+        let mut contents = Vec::new();
+        for found in WalkDir::new(&dir).min_depth(1) {
+            context.interrupt.check()?;
+            let found = found.map_err(|error| Error::io(&dir, "could not be read", &error.into()))?;
+            if found.file_type().is_dir() {
+                continue;
+            }
+            let name = found.path().strip_prefix(self.dir()).ok().and_then(Path::to_str);
+            let name = name.map(|name| name.replace(std::path::MAIN_SEPARATOR, "/"));
+            let path: BundlePath = name.and_then(|name| name.parse().ok()).ok_or_else(|| {
+                let message = format!("{}: is no file of a checksum database", found.path().display());
+                Error::new(ErrorKind::BundleInvalid, message).hint("this is a mistake of modferry")
+            })?;
+            let bytes = read(found.path(), record::MAX_BYTES as u64)?;
+            set_mode(found.path(), 0o444)
+                .map_err(|error| Error::io(found.path(), "its mode could not be set", &error))?;
+            contents.push(content(path, bytes));
+        }
+        if contents.is_empty() {
+            // An empty directory is no part of a bundle.
+            fs::remove_dir(&dir).map_err(|error| Error::io(&dir, "could not be removed", &error))?;
+        }
+        Ok(contents)
+    }
+
     /// Writes the head files and makes the bundle of all of them; gives the id.
-    pub(crate) fn seal(self, contents: Vec<Content>, header: &mut Header, context: &Context<'_>) -> Result<BundleId> {
+    pub(crate) fn seal(
+        self,
+        contents: Vec<Content>,
+        header: &mut Header,
+        requires: Requires,
+        context: &Context<'_>,
+    ) -> Result<BundleId> {
         let mut entries: Vec<&Content> = contents.iter().collect();
         entries.sort_by_cached_key(|content| {
             let path = content.entry.path.to_string();
@@ -86,7 +129,7 @@ impl<'a> Staging<'a> {
                 .because(first.clone())
                 .hint("this is a mistake of modferry"));
         }
-        let (id, head) = self.write_head(&entries, header)?;
+        let (id, head) = self.write_head(&entries, header, &requires)?;
         context.interrupt.check()?;
         let packed = |path: String, size: u64, place: PathBuf| Packed { path, size, place };
         let mut files: Vec<Packed> =
@@ -121,10 +164,15 @@ impl<'a> Staging<'a> {
     }
 
     /// Writes `BUNDLE` and the head files; gives the id, and their names and sizes in the order of a carrier.
-    fn write_head(&self, entries: &[&Content], header: &Header) -> Result<(BundleId, Vec<(&'static str, u64)>)> {
+    fn write_head(
+        &self,
+        entries: &[&Content],
+        header: &Header,
+        requires: &Requires,
+    ) -> Result<(BundleId, Vec<(&'static str, u64)>)> {
         let sums: String = entries.iter().map(|content| content.entry.sums_line()).collect();
         let sizes: String = entries.iter().map(|content| content.entry.sizes_line()).collect();
-        let texts = [header.to_json(), sums, sizes, Requires::default().to_string(), readme::TEXT.to_owned()];
+        let texts = [header.to_json(), sums, sizes, requires.to_string(), readme::TEXT.to_owned()];
         for (file, text) in HeadFile::ALL.iter().zip(&texts) {
             if text.len() as u64 > file.max_bytes() {
                 return Err(Error::new(
@@ -144,9 +192,7 @@ impl<'a> Staging<'a> {
     /// Writes one file of the content.
     fn add(&self, path: BundlePath, bytes: Vec<u8>) -> Result<Content> {
         self.write(&path.to_string(), &bytes)?;
-        let entry = Entry { sha256: FileSha256::of(&bytes), size: bytes.len() as u64, path };
-        let bytes = check::wants_bytes(&entry.path).map(|_| bytes);
-        Ok(Content { entry, bytes, move_from: None })
+        Ok(content(path, bytes))
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
@@ -163,6 +209,7 @@ impl<'a> Staging<'a> {
         &self,
         cached: &Versions,
         statements: &Statements,
+        base: &BTreeMap<ModuleVersion, Vec<u8>>,
         context: &Context<'_>,
     ) -> Result<Vec<Content>> {
         let mut contents = Vec::new();
@@ -179,6 +226,12 @@ impl<'a> Staging<'a> {
                 modules.entry(version.path().to_string()).or_default().push((version, canonical.clone()));
             }
             contents.push(self.add(BundlePath::Info(version.clone()), canonical)?);
+        }
+        // Lists read as they should on the far side.
+        for (version, info) in base.iter().filter(|(version, _)| !cached.contains_key(version)) {
+            if let Some(whole) = modules.get_mut(version.path().as_str()) {
+                whole.push((version, info.clone()));
+            }
         }
         for whole in modules.values() {
             let path = whole[0].0.path().clone();
@@ -266,6 +319,13 @@ pub(crate) struct Content {
     /// Where the rules look at it.
     bytes: Option<Vec<u8>>,
     move_from: Option<PathBuf>,
+}
+
+/// A file that is in its place.
+fn content(path: BundlePath, bytes: Vec<u8>) -> Content {
+    let entry = Entry { sha256: FileSha256::of(&bytes), size: bytes.len() as u64, path };
+    let bytes = check::wants_bytes(&entry.path).map(|_| bytes);
+    Content { entry, bytes, move_from: None }
 }
 
 /// Where a file of the bundle goes, its directory made.

@@ -32,7 +32,7 @@ pub(super) fn prove(work: &Work<'_>, head: &Head, found: &Found, served: &[Head]
 fn by_hash(work: &Work<'_>, head: &Head, found: &Found, served: &[Head], tiles: &Tiles) -> Result<()> {
     let refuse = |refused: &Refused| refused_by(work, found, refused);
     let mut prover = Prover::new(head);
-    found.records.values().try_for_each(|record| prover.record(record)).map_err(|refused| refuse(&refused))?;
+    work.carried(found).try_for_each(|record| prover.record(record)).map_err(|refused| refuse(&refused))?;
     served.iter().try_for_each(|head| prover.served(head)).map_err(|refused| refuse(&refused))?;
     tiles.all.iter().try_for_each(|&tile| prover.file(tile)).map_err(|refused| refuse(&refused))?;
     let read = |tile: Tile| match fs::read(work.directory.join(tile.to_string())) {
@@ -72,7 +72,7 @@ fn refused_by(work: &Work<'_>, found: &Found, refused: &Refused) -> Error {
 /// No client misses a tile. If one does, it is a mistake of ours that must not leave this machine.
 fn by_name(work: &Work<'_>, head: &Head, found: &Found, served: &[Head], tiles: &Tiles) -> Result<()> {
     let has = |tile: Tile| tiles.all.contains(&tile);
-    let lookups: Vec<(u64, u64)> = found.records.values().map(|record| (record.id, head.size())).collect();
+    let lookups: Vec<(u64, u64)> = work.carried(found).map(|record| (record.id, head.size())).collect();
     let asked = work.request.heads.iter().map(Head::size);
     let step = served.len().div_ceil(FULL_CLIENTS).max(1);
     let mut full: BTreeSet<u64> = asked.take(FULL_CLIENTS).collect();

@@ -1,6 +1,6 @@
 //! The records of module versions: from go's own caches where they are, else from the database.
 //!
-//! A cached lookup gives number and text; its head is as old as the answer. Both are proven like all others.
+//! A cached lookup gives number and text, proven like all others; its head is as old as the answer, and one that was met.
 //! In an answer the text must be that of the version, and the note must be signed; its head is remembered, for somebody
 //! may have stored it. Most notes are alike, so each is opened once.
 
@@ -34,20 +34,21 @@ pub(super) fn name(version: &ModuleVersion) -> String {
 pub(super) fn get(work: &Work<'_>) -> Result<Found> {
     let mut found =
         Found { records: BTreeMap::new(), absent: BTreeMap::new(), heads: Vec::new(), cached: BTreeMap::new() };
-    let folder = Path::new("sumdb").join(work.place.key.name().as_str());
-    let caches: Vec<PathBuf> = work.request.caches.iter().map(|cache| cache.join(&folder)).collect();
+    let caches = work.caches();
+    let heads = Heads { work, opened: Mutex::default() };
     let mut wanted = Vec::new();
     for version in work.request.versions {
         let cached = caches.iter().map(|cache| cache.join(name(version)));
-        match cached.into_iter().find_map(|file| Some((cached_record(&file, version)?, file))) {
-            Some((record, file)) => {
-                found.records.insert(version.clone(), record);
+        match cached.into_iter().find_map(|file| Some((cached_lookup(&file, version)?, file))) {
+            Some((lookup, file)) => {
+                // Whoever asked before has stored this head, and may come along.
+                heads.meet(&lookup);
+                found.records.insert(version.clone(), lookup.record);
                 found.cached.insert(version.clone(), file);
             }
             None => wanted.push(version.clone()),
         }
     }
-    let heads = Heads { work, opened: Mutex::default() };
     for (version, answer) in work.each(wanted, |version| heads.look_up(version))? {
         match answer {
             Ok(record) => drop(found.records.insert(version, record)),
@@ -58,11 +59,11 @@ pub(super) fn get(work: &Work<'_>) -> Result<Found> {
     Ok(found)
 }
 
-/// The record in a file of a cache; none if there is no such file, or none that can be used: then the database is asked.
-fn cached_record(file: &Path, version: &ModuleVersion) -> Option<Record> {
+/// A lookup in a file of a cache; none if there is no such file, or none that can be used: then the database is asked.
+fn cached_lookup(file: &Path, version: &ModuleVersion) -> Option<Lookup> {
     let mut bytes = Vec::new();
     File::open(file).ok()?.take(record::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
-    Lookup::parse(&bytes, version).ok().map(|lookup| lookup.record)
+    Lookup::parse(&bytes, version).ok()
 }
 
 /// The heads that were met, by their notes.
@@ -92,6 +93,14 @@ impl Heads<'_> {
             self.lock().insert(lookup.note, head);
         }
         Ok(Ok(lookup.record))
+    }
+
+    /// Remembers the head of a cached lookup, if it is one.
+    fn meet(&self, lookup: &Lookup) {
+        let is_known = self.lock().contains_key(&lookup.note);
+        if !is_known && let Ok(head) = lookup.head(&self.work.place.key) {
+            self.lock().insert(lookup.note.clone(), head);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Head>> {

@@ -14,7 +14,9 @@ use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::record::Record;
 use modferry_format::sumdb::tree;
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// The tiles that were laid out.
 pub(super) struct Tiles {
@@ -27,13 +29,14 @@ pub(super) fn lay_out<'a>(
     head: &Head,
     records: impl Iterator<Item = &'a Record>,
     served: &[Head],
+    caches: &[PathBuf],
 ) -> Result<Tiles> {
     let all = tree::slice(head.size(), records.map(|record| record.id), served.iter().map(Head::size));
     let in_tree = |tile: &Tile| tree::tile_of(tile.level(), tile.index(), head.size());
     let (asked, cut): (Vec<Tile>, Vec<Tile>) = all.iter().partition(|tile| in_tree(tile) == Some(**tile));
     let mut bytes = 0;
     for (_, written) in
-        work.each(asked, |&tile| get(work, tile).and_then(|hashes| work.write(&tile.to_string(), &hashes)))?
+        work.each(asked, |&tile| get(work, tile, caches).and_then(|hashes| work.write(&tile.to_string(), &hashes)))?
     {
         bytes += written;
     }
@@ -46,12 +49,22 @@ pub(super) fn lay_out<'a>(
     Ok(Tiles { all, bytes })
 }
 
+/// A tile in go's own cache or in another bundle; the proof will tell whether it is good.
+fn cached(file: &Path, tile: Tile) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(length(tile) as u64 + 1).read_to_end(&mut bytes).ok()?;
+    (bytes.len() == length(tile)).then_some(bytes)
+}
+
 fn length(tile: Tile) -> usize {
     usize::from(tile.width()) * TreeHash::BYTES
 }
 
 /// The bytes of a tile, as many as it must have.
-fn get(work: &Work<'_>, tile: Tile) -> Result<Vec<u8>> {
+fn get(work: &Work<'_>, tile: Tile, caches: &[PathBuf]) -> Result<Vec<u8>> {
+    if let Some(bytes) = caches.iter().find_map(|cache| cached(&cache.join(tile.to_string()), tile)) {
+        return Ok(bytes);
+    }
     let full = Tile::new(tile.level(), tile.index(), Tile::FULL_WIDTH).expect("wider than a tile that exists");
     let base = &work.place.base;
     let mut said = String::new();

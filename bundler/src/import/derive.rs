@@ -1,6 +1,7 @@
 //! The files that change with an import: ledger, `list` and `@latest` of every module of the bundle. They are written
 //! to staging first and put in place together.
 
+use super::databases::{Databases, Derived};
 use super::head::{Head, LineNumber};
 use super::judge::{Judgement, ledger_line};
 use super::plan::is_published;
@@ -9,6 +10,7 @@ use super::staged_change;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
+use crate::listing;
 use crate::mirror::Mirror;
 use modferry_format::info::Info;
 use modferry_format::ledger::{Ledger, Line};
@@ -59,6 +61,7 @@ impl Changes {
         head: &Head,
         facts: &Facts,
         judgement: &Judgement,
+        databases: &Databases<'_>,
         context: &Context<'_>,
     ) -> Result<Self> {
         let derive = Derive { mirror, id: head.id, facts, judgement, changes: Mutex::default() };
@@ -66,6 +69,7 @@ impl Changes {
             head.modules(|module, lines| hand((module.clone(), lines.to_vec())))
         };
         jobs::feed(context.jobs, produce, |(module, lines)| derive.module(&module, &lines))?;
+        databases.derived(&head.id).iter().try_for_each(|derived| derive.database(derived))?;
         Ok(derive.changes.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -126,7 +130,7 @@ impl Derive<'_> {
             for line in ledger.lines().filter(|line| line.bundle == self.id) {
                 changes.new_files += 1;
                 changes.new_bytes += line.size;
-                changes.new_versions.extend(version_of(module, &line.name, ".zip"));
+                changes.new_versions.extend(listing::version_of(module, &line.name, ".zip"));
             }
         });
         self.lists(module, &ledger)
@@ -134,19 +138,8 @@ impl Derive<'_> {
 
     fn lists(&self, module: &ModulePath, ledger: &Ledger) -> Result<()> {
         let there = self.names(module)?;
-        let is_whole = |version: &Version| {
-            [".info", ".mod", ".zip"].iter().all(|suffix| there.contains(&format!("{}{suffix}", version.escaped())))
-        };
-        let in_ledger: BTreeSet<Version> = ledger
-            .lines()
-            .filter_map(|line| version_of(module, &line.name, ".zip"))
-            .map(|version| version.version().clone())
-            .filter(|version| {
-                [".info", ".mod"]
-                    .iter()
-                    .all(|suffix| ledger.get(&format!("@v/{}{suffix}", version.escaped())).is_some())
-            })
-            .collect();
+        let is_whole = |version: &Version| listing::is_whole(version, |name| there.contains(name));
+        let in_ledger = listing::recorded(module, ledger);
         let mut whole = Vec::new();
         for version in &in_ledger {
             if is_whole(version) {
@@ -188,6 +181,20 @@ impl Derive<'_> {
             .read(&path, Info::MAX_BYTES)
             .map_err(|error| Error::io(&durable.full(&path), "could not be read", &error))?;
         self.change(&BundlePath::Latest(module.clone()), &bytes)
+    }
+
+    /// Stages a derived file of a checksum database unless it is there as it should be.
+    fn database(&self, derived: &Derived) -> Result<()> {
+        let size = derived.bytes.len() as u64;
+        if self.mirror.durable().files().read(&derived.path, size).is_ok_and(|there| there == derived.bytes) {
+            return Ok(());
+        }
+        let staged = self.stage(&derived.bytes)?;
+        self.changes(|changes| {
+            let list = if derived.is_ledger { &mut changes.ledgers } else { &mut changes.lists };
+            list.push((staged, derived.path.clone()));
+        });
+        Ok(())
     }
 
     /// Names of the files in the module's `@v`.
@@ -232,10 +239,4 @@ impl Derive<'_> {
     fn changes<T>(&self, with: impl FnOnce(&mut Changes) -> T) -> T {
         with(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The version in a ledger name such as `@v/v1.0.0.zip`.
-fn version_of(module: &ModulePath, name: &str, suffix: &str) -> Option<ModuleVersion> {
-    let escaped = name.strip_prefix("@v/")?.strip_suffix(suffix)?;
-    ModuleVersion::new(module.clone(), Version::from_escaped(escaped).ok()?).ok()
 }

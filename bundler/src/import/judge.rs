@@ -1,9 +1,11 @@
 //! Compares what is staged with what is published, before anything is: the same identity in other bytes is kept, another
 //! one is an incident that ends the import.
 
+use super::databases;
 use super::head::{Head, LineNumber};
 use super::plan::is_published;
 use super::stage::{Fact, Facts, State};
+use super::staged_file;
 use crate::beneath::Kind;
 use crate::carrier::Carrier;
 use crate::context::Context;
@@ -46,6 +48,10 @@ pub(crate) fn judge(
     context: &Context<'_>,
 ) -> Result<Judgement> {
     let mut judge = Judge { head, mirror, judgement: Judgement::default(), incidents: Vec::new(), count: 0 };
+    head.entries(|number, entry| {
+        context.interrupt.check()?;
+        judge.database_file(number, &entry, facts)
+    })?;
     head.modules(|module, lines| {
         context.interrupt.check()?;
         judge.module(module, lines, facts)
@@ -95,6 +101,30 @@ impl Judge<'_> {
                 Error::new(ErrorKind::Unsupported, message).hint("a mirror holds some 100,000 versions of one module")
             );
         }
+        Ok(())
+    }
+
+    /// A file of a checksum database: a lookup may carry another head, everything else has one content for ever. All of
+    /// it is proven, so another tile or record under the same name would be another log.
+    fn database_file(&mut self, number: LineNumber, entry: &Entry, facts: &mut Facts) -> Result<()> {
+        let fact = facts.of(number);
+        if entry.path.module().is_some() || !is_published(&entry.path) || fact.state != State::Staged {
+            return Ok(());
+        }
+        let (durable, path) = (self.mirror.durable(), entry.path.to_string());
+        let there = durable.files().kind(Path::new(&path));
+        match there.map_err(|error| Error::io(&durable.full(Path::new(&path)), "could not be looked at", &error))? {
+            None => return Ok(()),
+            Some(Kind::File(_)) => {}
+            Some(_) => return Err(durable.stranger(Path::new(&path), "is no file")),
+        }
+        if !databases::is_same(self.mirror, &entry.path, &staged_file(&self.head.id, number))? {
+            self.count += 1;
+            if self.incidents.len() <= MAX_CAUSES {
+                self.incidents.push(format!("{path}: the mirror has another content under this name"));
+            }
+        }
+        facts.set(number, Fact { state: State::Kept, ..fact });
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What an import would bring, from manifest and ledger alone, and whether there is room for it.
 
+use super::databases::Databases;
 use super::head::Head;
 use super::staged_file;
 use crate::beneath::Kind;
@@ -10,12 +11,13 @@ use modferry_format::go_sum::Subject;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
-use modferry_format::{BundlePath, ModulePath};
+use modferry_format::{BundlePath, FileSha256, ModulePath, ModuleVersion};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Whether a file is published as it is; lists and the like are derived, extras stay with the evidence.
 pub(crate) fn is_published(path: &BundlePath) -> bool {
-    path.is_immutable() && path.module().is_some()
+    path.is_immutable() && !matches!(path, BundlePath::Extra(_))
 }
 
 /// Where a file of a bundle is already.
@@ -33,11 +35,13 @@ pub(crate) enum Place {
 pub(crate) struct Ledgers<'a> {
     mirror: &'a Mirror<'a>,
     current: Option<(ModulePath, Ledger)>,
+    /// The bundle is committed, so a lookup that is there has its record, under whatever head.
+    is_done: bool,
 }
 
 impl<'a> Ledgers<'a> {
-    pub(crate) fn new(mirror: &'a Mirror<'a>) -> Self {
-        Self { mirror, current: None }
+    pub(crate) fn new(mirror: &'a Mirror<'a>, is_done: bool) -> Self {
+        Self { mirror, current: None, is_done }
     }
 
     pub(crate) fn of(&mut self, module: &ModulePath) -> Result<&Ledger> {
@@ -51,6 +55,9 @@ impl<'a> Ledgers<'a> {
     /// Where a file is that would be published.
     pub(crate) fn place(&mut self, entry: &Entry) -> Result<Place> {
         let mirror = self.mirror;
+        if entry.path.module().is_none() {
+            return self.database_file(entry);
+        }
         let (Some(module), Some(name)) = (entry.path.module(), Ledger::name_of(&entry.path)) else {
             return Ok(Place::Nowhere);
         };
@@ -73,6 +80,25 @@ impl<'a> Ledgers<'a> {
     }
 }
 
+impl Ledgers<'_> {
+    /// Files of checksum databases are small and in no ledger: their bytes tell what they are.
+    fn database_file(&self, entry: &Entry) -> Result<Place> {
+        let (durable, path) = (self.mirror.durable(), entry.path.to_string());
+        let path = Path::new(&path);
+        let failed = |error: std::io::Error| Error::io(&durable.full(path), "could not be looked at", &error);
+        Ok(match durable.files().kind(path).map_err(failed)? {
+            None => Place::Nowhere,
+            Some(Kind::File(_)) if self.is_done && matches!(entry.path, BundlePath::Lookup(..)) => Place::Known,
+            Some(Kind::File(size)) if size == entry.size => {
+                let bytes = durable.files().read(path, size).map_err(failed)?;
+                if FileSha256::of(&bytes) == entry.sha256 { Place::Known } else { Place::Nowhere }
+            }
+            Some(Kind::File(_)) => Place::Nowhere,
+            Some(_) => return Err(durable.stranger(path, "is no file")),
+        })
+    }
+}
+
 /// The error for a published file that is not as its ledger says.
 fn damaged(mirror: &Mirror<'_>, path: &str, line: &Line, size: Option<u64>) -> Error {
     let is = size.map_or_else(|| "is gone".to_owned(), |size| format!("has {size} bytes"));
@@ -85,11 +111,11 @@ fn damaged(mirror: &Mirror<'_>, path: &str, line: &Line, size: Option<u64>) -> E
 }
 
 /// What the bundle counts on must be in the mirror.
-pub(crate) fn base(head: &Head, mirror: &Mirror<'_>, context: &Context<'_>) -> Result<()> {
+pub(crate) fn base(head: &Head, mirror: &Mirror<'_>, databases: &Databases, context: &Context<'_>) -> Result<()> {
     /// How many of them an error names.
     const NAMED: usize = 10;
     let (mut missing, mut count) = (Vec::new(), 0_usize);
-    let mut ledgers = Ledgers::new(mirror);
+    let mut ledgers = Ledgers::new(mirror, false);
     head.requires(|required| {
         context.interrupt.check()?;
         let (is_there, text) = match required {
@@ -102,7 +128,7 @@ pub(crate) fn base(head: &Head, mirror: &Mirror<'_>, context: &Context<'_>) -> R
                 let known = ledgers.of(version.path())?.get(&name).and_then(|known| known.h1);
                 (known == Some(line.h1), line.to_string())
             }
-            Required::Head(head) => (false, head.to_string()),
+            Required::Head(head) => (databases.has_head(&head), format!("the tree head {head}")),
         };
         if !is_there {
             count += 1;
@@ -133,12 +159,15 @@ pub(crate) struct Plan {
     pub(crate) known_files: u64,
     /// Files of the manifest that get published, there or not.
     pub(crate) published: u64,
+    /// Versions without a record in the bundle and in the mirror.
+    pub(crate) without: BTreeSet<ModuleVersion>,
 }
 
 impl Plan {
-    pub(crate) fn make(head: &Head, mirror: &Mirror<'_>, context: &Context<'_>) -> Result<Self> {
+    pub(crate) fn make(head: &Head, mirror: &Mirror<'_>, is_done: bool, context: &Context<'_>) -> Result<Self> {
         let mut plan = Self::default();
-        let mut ledgers = Ledgers::new(mirror);
+        let mut ledgers = Ledgers::new(mirror, is_done);
+        let mut records = BTreeSet::new();
         let mut last_module: Option<ModulePath> = None;
         let files = mirror.durable().files();
         let is_resumed = files.kind(&staging(&head.id).join("files")).is_ok_and(|kind| kind.is_some());
@@ -147,6 +176,13 @@ impl Plan {
         };
         head.entries(|number, entry| {
             context.interrupt.check()?;
+            match &entry.path {
+                BundlePath::Lookup(_, version) => drop(records.insert(version.clone())),
+                BundlePath::Mod(version) | BundlePath::Zip(version) if !records.contains(version) => {
+                    plan.without.insert(version.clone());
+                }
+                _ => {}
+            }
             let published = is_published(&entry.path);
             plan.published += u64::from(published);
             if published {
@@ -166,7 +202,10 @@ impl Plan {
                 plan.files += 1;
                 plan.bytes = plan.bytes.saturating_add(entry.size);
             }
-            if entry.path.module().is_none() || entry.path.module() != last_module.as_ref() {
+            if entry.path.module().is_none() && published {
+                // Its directory, at most; those above are shared.
+                plan.dirs += 1;
+            } else if entry.path.module().is_none() || entry.path.module() != last_module.as_ref() {
                 last_module = entry.path.module().cloned();
                 // At most: its path elements in download/ and ledger/, and three derived files.
                 plan.dirs += 2 * (entry.path.to_string().matches('/').count() as u64) + 3;

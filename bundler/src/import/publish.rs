@@ -2,15 +2,16 @@
 //!
 //! 1. everything staged is on the disk
 //! 2. the evidence gets its name in `bundles/`, without `done`: under way
-//! 3. go.mod files, zips, infos get their names in `download/`, none ever replaced
+//! 3. tiles, then lookups, go.mod files, zips, infos get their names in `download/`, none ever replaced
 //! 4. all of that is on the disk
-//! 5. ledgers, then `list` and `@latest` of every module of the bundle
+//! 5. ledgers, then `list` and `@latest` of every module of the bundle, and the heads of checksum databases
 //! 6. all of that is on the disk
 //! 7. `done` commits the bundle, and the journal gets its line
 //!
 //! Killed after any step, the same command finishes: what has its name already is known by its bytes, and what is derived
 //! is derived again from what is there.
 
+use super::databases::Databases;
 use super::derive::Changes;
 use super::head::Head;
 use super::judge::Judgement;
@@ -32,6 +33,7 @@ pub(crate) struct Publish<'a> {
     pub(crate) head: &'a Head,
     pub(crate) facts: &'a Facts,
     pub(crate) judgement: &'a Judgement,
+    pub(crate) databases: &'a Databases<'a>,
     /// Files of the bundle that are published when it is done.
     pub(crate) published: u64,
     /// The bundle is committed already, and something of it was lost since.
@@ -50,21 +52,33 @@ impl Publish<'_> {
         durable.sync()?;
         // At this point a crash leaves evidence without `done`.
         let done = AtomicU64::new(0);
-        for phase in [is_mod as fn(&BundlePath) -> bool, is_zip, is_info] {
+        for phase in [is_tile as fn(&BundlePath) -> bool, is_lookup, is_mod, is_zip, is_info] {
             self.publish_phase(phase, &done)?;
         }
+        let (mut new_tiles, mut new_records) = (0, 0);
+        self.head.entries(|number, entry| {
+            let is_new = u64::from(self.facts.of(number).state == State::Staged);
+            match entry.path {
+                BundlePath::Tile(..) | BundlePath::Supported(_) => new_tiles += is_new,
+                BundlePath::Lookup(..) => new_records += is_new,
+                _ => {}
+            }
+            Ok(())
+        })?;
         // At this point a crash leaves whole files that no ledger and no list names.
-        let changes = Changes::derive(self.mirror, self.head, self.facts, self.judgement, self.context)?;
+        let changes =
+            Changes::derive(self.mirror, self.head, self.facts, self.judgement, self.databases, self.context)?;
         durable.sync()?;
         changes.apply(self.mirror, self.context)?;
         durable.sync()?;
-        let known = self.published - changes.new_files;
+        let known = self.published - changes.new_files - new_tiles - new_records;
         if !self.is_repair {
             self.commit(&changes, known)?;
         }
         durable.remove_staging(&staging(&self.head.id))?;
         summary.new_files = changes.new_files;
         summary.new_bytes = changes.new_bytes;
+        (summary.new_records, summary.new_tiles) = (new_records, new_tiles);
         summary.new_versions = changes.new_versions.len() as u64;
         summary.known_files = known;
         summary.damaged = changes.damaged;
@@ -141,7 +155,8 @@ impl Publish<'_> {
             by: self.options.by.clone(),
             tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
             unsigned: self.options.unsigned,
-            no_record: self.head.header.without_record.clone(),
+            no_record: self.databases.no_record(),
+            databases: self.databases.keys(),
             new_files: changes.new_files,
             known_files: known,
             new_bytes: changes.new_bytes,
@@ -153,6 +168,15 @@ impl Publish<'_> {
         // At this point the bundle is committed, whatever happens next.
         self.mirror.settle()
     }
+}
+
+/// Also `supported`, by which go finds the rest.
+fn is_tile(path: &BundlePath) -> bool {
+    matches!(path, BundlePath::Tile(..) | BundlePath::Supported(_))
+}
+
+fn is_lookup(path: &BundlePath) -> bool {
+    matches!(path, BundlePath::Lookup(..))
 }
 
 fn is_mod(path: &BundlePath) -> bool {

@@ -14,6 +14,7 @@ use crate::tape;
 use crate::work_queue::WorkQueue;
 use modferry_format::check::{self, Checker};
 use modferry_format::finding::{Finding, FindingKind};
+use modferry_format::ledger::Ledger;
 use modferry_format::manifest::Entry;
 use modferry_format::{BundlePath, FileSha256, H1};
 use std::cmp::Ordering;
@@ -79,11 +80,20 @@ pub(crate) struct Stage<'a> {
     pub(crate) context: &'a Context<'a>,
 }
 
+/// A line of the manifest, and the h1 that a record of the bundle states for its file.
+struct Line<'e> {
+    number: LineNumber,
+    entry: &'e Entry,
+    stated: Option<H1>,
+}
+
 /// A file for a worker.
 struct Job {
     number: LineNumber,
     entry: Entry,
     from: From,
+    /// The h1 that its record states.
+    stated: Option<H1>,
 }
 
 /// Where a worker finds the bytes.
@@ -123,7 +133,7 @@ impl Shared {
 
 impl Stage<'_> {
     /// Stages everything; anything that is wrong with the bundle is an error that names the first of it.
-    pub(crate) fn run(&self) -> Result<Facts> {
+    pub(crate) fn run(&self) -> Result<(Facts, check::Databases)> {
         let shared = Shared::default();
         let jobs = self.context.jobs.max(1);
         let queue = if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
@@ -156,12 +166,13 @@ impl Stage<'_> {
             return Err(error);
         }
         let findings = shared.findings;
-        checker.finish().into_iter().for_each(|finding| findings.add(finding));
+        let (judged, databases) = checker.end();
+        judged.into_iter().for_each(|finding| findings.add(finding));
         // Owner, mode and time in a tar change nothing: they are for verify to name.
         let carrier = self.carrier.findings().into_iter().filter(|finding| finding.kind != FindingKind::CarrierForm);
         carrier.for_each(|finding| findings.add(finding));
         self.refuse_findings(findings.finish())?;
-        Ok(shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok((shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner), databases))
     }
 
     fn refuse_findings(&self, findings: Vec<Finding>) -> Result<()> {
@@ -174,7 +185,7 @@ impl Stage<'_> {
 
     /// Manifest and content side by side.
     fn walk(&self, checker: &mut Checker<'_>, shared: &Shared, queue: &WorkQueue<Job>) -> Result<()> {
-        let mut ledgers = Ledgers::new(self.mirror);
+        let mut ledgers = Ledgers::new(self.mirror, false);
         let find = |path: &str, kind, detail: String| shared.findings.find(path, kind, detail);
         let mut content = self.carrier.content()?.peekable();
         // Things that stand in no line. What cannot be read ends the import: it may be good.
@@ -211,9 +222,10 @@ impl Stage<'_> {
                 }
                 stray(delivered)?;
             };
+            let stated = checker.databases().h1(&entry.path);
             let seen = match delivered.map(|delivered| delivered.what) {
                 Some(What::File(size, open)) if size == entry.size => {
-                    self.file(number, &entry, open, &mut ledgers, shared, queue)?
+                    self.file(Line { number, entry: &entry, stated }, open, &mut ledgers, shared, queue)?
                 }
                 Some(What::File(size, _)) => {
                     find(&path, FindingKind::Size, format!("has {size} bytes, SIZES states {}", entry.size));
@@ -247,19 +259,29 @@ impl Stage<'_> {
     /// Reads a small text at once, hands another new file to a worker; gives the bytes that the rules look at.
     fn file(
         &self,
-        number: LineNumber,
-        entry: &Entry,
+        line: Line<'_>,
         open: Opener,
         ledgers: &mut Ledgers<'_>,
         shared: &Shared,
         queue: &WorkQueue<Job>,
     ) -> Result<Option<Vec<u8>>> {
+        let Line { number, entry, stated } = line;
         if let Some(limit) = check::wants_bytes(&entry.path) {
             return self.text(number, entry, open, limit, ledgers, shared);
         }
         let place = if is_published(&entry.path) { ledgers.place(entry)? } else { Place::Nowhere };
         let mut from = match place {
-            Place::Known => return Ok(None),
+            Place::Known => {
+                // It may have come without a record, and the bundle has one.
+                let known = entry.path.module().map(|module| ledgers.of(module)).transpose()?;
+                let known = known.zip(Ledger::name_of(&entry.path)).and_then(|(ledger, name)| ledger.get(&name)?.h1);
+                if let (Some(h1), Some(stated)) = (known, stated)
+                    && h1 != stated
+                {
+                    shared.findings.add(check::contradiction(&entry.path, h1, stated));
+                }
+                return Ok(None);
+            }
             Place::Unrecorded => From::Published(Some(open)),
             Place::Nowhere => From::Carrier(open),
         };
@@ -277,7 +299,7 @@ impl Stage<'_> {
                 other => other,
             };
         }
-        queue.add(entry.size, Job { number, entry: entry.clone(), from });
+        queue.add(entry.size, Job { number, entry: entry.clone(), from, stated });
         Ok(None)
     }
 
@@ -323,8 +345,11 @@ impl Stage<'_> {
         if self.context.interrupt.is_set() || shared.failed().is_some() {
             return;
         }
-        let Job { number, entry, from } = job;
+        let Job { number, entry, from, stated } = job;
         match self.prove(number, &entry, from, prover) {
+            Ok(Ok((_, Some(h1)))) if stated.is_some_and(|stated| stated != h1) => {
+                shared.findings.add(check::contradiction(&entry.path, h1, stated.unwrap_or(h1)));
+            }
             Ok(Ok((state, h1))) => shared.set(number, state, h1),
             Ok(Err((kind, detail))) => shared.findings.find(&entry.path.to_string(), kind, detail),
             Err(error) => shared.fail(error),

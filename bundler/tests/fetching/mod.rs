@@ -32,6 +32,8 @@ pub(crate) fn some() -> BTreeSet<ModuleVersion> {
 /// A fetch.
 pub(crate) struct Fetch {
     pub(crate) versions: BTreeSet<ModuleVersion>,
+    pub(crate) known: BTreeSet<ModuleVersion>,
+    pub(crate) held: BTreeSet<Tile>,
     pub(crate) heads: Vec<Head>,
     pub(crate) caches: Vec<PathBuf>,
     pub(crate) settings: Settings,
@@ -78,6 +80,8 @@ impl Fetch {
             settings,
             environment: Environment::default(),
             interrupt: Interrupt::default(),
+            known: BTreeSet::new(),
+            held: BTreeSet::new(),
             notes: Notes::default(),
             out: tempfile::tempdir().unwrap(),
         }
@@ -91,6 +95,8 @@ impl Fetch {
     pub(crate) fn run(&self) -> Result<Slice> {
         let request = Request {
             versions: &self.versions,
+            known: &self.known,
+            held: &self.held,
             heads: &self.heads,
             caches: &self.caches,
             out: self.out.path(),

@@ -25,6 +25,7 @@ pub(crate) fn take_from(carrier: &dyn Carrier, mirror: &Path, witness: Option<&d
         mirror: mirror.to_owned(),
         unsigned: true,
         no_record: vec!["*".to_owned()],
+        database_keys: Vec::new(),
         dry_run: false,
         when_locked: WhenLocked::Fail,
         by: "test".to_owned(),

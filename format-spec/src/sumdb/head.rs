@@ -1,4 +1,4 @@
-//! Tree heads: the size of the log and the root hash of its tree, signed by the database.
+//! Tree heads: the size of the log and the root hash of its tree, signed by the database (SPEC M92).
 //!
 //! ```text
 //! go.sum database tree

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 /// `algEd25519` of golang.org/x/mod/sumdb/note, the first byte of a key's encoding.
 const ALGORITHM_ED25519: u8 = 1;
 
-/// A key that verifies signed notes, in Go's syntax `NAME+HASH+KEY`: the database's name, the key hash as 8 hex digits,
+/// A key that verifies signed notes (SPEC M90), in Go's syntax `NAME+HASH+KEY`: the database's name, the key hash as 8 hex digits,
 /// and the base64 of one byte for Ed25519 and the 32 bytes of the key.
 ///
 /// Stricter than Go: the name is a [`DatabaseName`], for it becomes a folder; hex is lower-case, base64 canonical, and a

@@ -1,4 +1,4 @@
-//! The proof: that records, tile files and earlier heads all belong to the tree of one signed head.
+//! The proof: that records, tile files and earlier heads all belong to the tree of one signed head (SPEC M95).
 //!
 //! 1. Claims are collected by name alone: which records, which heads, which files. Each marks the tiles of its chain, so
 //!    the set of tiles is known before the first is read.
@@ -311,7 +311,7 @@ impl<B: AsRef<[u8]>, E, G: FnMut(Tile) -> Result<Option<B>, E>> Files<G> {
 
 /// The tile that has this one as an entry; none for a partial tile.
 fn parent(tile: Tile, size: u64) -> Option<Tile> {
-    tree::chain(Subtree { height: tile.level() * Tile::HEIGHT, index: tile.index() * 256 }, size).nth(1)
+    tree::chain(Subtree::first_of(tile), size).nth(1)
 }
 
 fn fold(subtree: Subtree, tile: &[[u8; TreeHash::BYTES]]) -> TreeHash {

@@ -1,4 +1,4 @@
-//! Lookups: what a database answers for a module version.
+//! Lookups: what a database answers for a module version (SPEC M93).
 //!
 //! ```text
 //! 48288060                                                          id, the record's number in the log

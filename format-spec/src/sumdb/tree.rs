@@ -1,4 +1,4 @@
-//! Which tiles prove what: the arithmetic of the tree, without any hash.
+//! Which tiles prove what: the arithmetic of the tree, without any hash (SPEC M95).
 //!
 //! A tree of `n` records is cut into complete subtrees, one per set bit of `n` ([`decompose`]). The hash of one lies in,
 //! or is folded from a run of, one tile; [`chain`] goes from there up to the first partial tile. Partial tiles are the
@@ -37,6 +37,12 @@ impl Subtree {
     /// The subtree that is the record itself.
     pub fn record(id: u64) -> Self {
         Self { height: 0, index: id }
+    }
+
+    /// The first entry of a tile that is in some tree; its chain is that of the tile.
+    pub(crate) fn first_of(tile: Tile) -> Self {
+        // Entries of a tree are less than 2^63, so this cannot overflow.
+        Self { height: tile.level() * Tile::HEIGHT, index: tile.index() * u64::from(Tile::FULL_WIDTH) }
     }
 
     /// Level and index of the tile that holds its hash, or the hashes that it is folded from.

@@ -1,5 +1,6 @@
 //! A whole log with all its hashes, made in the plainest way, and a key that signs its heads: what the real database
 //! would answer. It names no function of the crate that makes or judges hashes or tiles.
+#![allow(dead_code, reason = "no test binary needs all of it")]
 
 use data_encoding::BASE64;
 use ed25519_dalek::{Signer, SigningKey};
@@ -13,8 +14,11 @@ type Hash = [u8; 32];
 
 /// The name under which the log signs.
 pub(crate) const NAME: &str = "sum.example.com/log";
+/// The secret with which it signs.
+pub(crate) const SEED: [u8; 32] = [7; 32];
 
-/// A log. Record `id` is of the module `example.com/m<id>`; two logs with different salts differ from record `fork` on.
+/// A log. Record `id` is of the module `example.com/m<id>` at v1.0.0, whose go.mod is [`go_mod`]; two logs with different
+/// salts differ from record `fork` on.
 pub(crate) struct NaiveTree {
     /// `levels[b][i]` is the hash of the records from `i << b`, `1 << b` of them.
     levels: Vec<Vec<Hash>>,
@@ -39,22 +43,24 @@ impl NaiveTree {
         tree
     }
 
-    fn h1(&self, id: u64, what: &str) -> String {
+    /// The zip is none: only its hash is told.
+    fn zip_h1(&self, id: u64) -> String {
         let salt = if id < self.fork { 0 } else { self.salt };
-        format!("h1:{}", BASE64.encode(&Sha256::digest(format!("{salt} {id} {what}"))))
+        format!("h1:{}", BASE64.encode(&Sha256::digest(format!("{salt} {id} zip"))))
     }
 
-    fn text(&self, id: u64) -> String {
+    /// The text of a record.
+    pub(crate) fn text(&self, id: u64) -> String {
         let module = format!("example.com/m{id} v1.0.0");
-        format!("{module} {}\n{module}/go.mod {}\n", self.h1(id, "zip"), self.h1(id, "mod"))
+        format!("{module} {}\n{module}/go.mod {}\n", self.zip_h1(id), go_mod_h1(id))
     }
 
     pub(crate) fn record(&self, id: u64) -> Record {
         Record {
             id,
             module: format!("example.com/m{id}@v1.0.0").parse().unwrap(),
-            zip: self.h1(id, "zip").parse().unwrap(),
-            go_mod: self.h1(id, "mod").parse().unwrap(),
+            zip: self.zip_h1(id).parse().unwrap(),
+            go_mod: go_mod_h1(id).parse().unwrap(),
         }
     }
 
@@ -83,9 +89,14 @@ impl NaiveTree {
         self.levels[usize::from(tile.level()) * 8][start..start + usize::from(tile.width())].concat()
     }
 
+    /// What a database says of the first records.
+    pub(crate) fn head_text(&self, size: u64) -> String {
+        format!("go.sum database tree\n{size}\n{}\n", BASE64.encode(&self.root(size)))
+    }
+
     /// The signed head of the first records.
     pub(crate) fn note(&self, size: u64) -> String {
-        sign(&format!("go.sum database tree\n{size}\n{}\n", BASE64.encode(&self.root(size))))
+        sign(&self.head_text(size))
     }
 
     pub(crate) fn head(&self, size: u64) -> Head {
@@ -97,8 +108,14 @@ fn node(left: Hash, right: Hash) -> Hash {
     Sha256::digest([&[1], &left[..], &right].concat()).into()
 }
 
-fn signing_key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
+/// The go.mod of the module of a record.
+pub(crate) fn go_mod(id: u64) -> String {
+    format!("module example.com/m{id}\n")
+}
+
+fn go_mod_h1(id: u64) -> String {
+    let hex: String = Sha256::digest(go_mod(id)).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("h1:{}", BASE64.encode(&Sha256::digest(format!("{hex}  go.mod\n"))))
 }
 
 fn key_parts(name: &str, signing: &SigningKey) -> (Vec<u8>, Vec<u8>) {
@@ -109,9 +126,14 @@ fn key_parts(name: &str, signing: &SigningKey) -> (Vec<u8>, Vec<u8>) {
 
 /// The key of the log.
 pub(crate) fn key() -> VerifierKey {
-    let (id, encoded) = key_parts(NAME, &signing_key());
+    key_of(NAME, SEED).parse().unwrap()
+}
+
+/// The key of any name and secret.
+pub(crate) fn key_of(name: &str, seed: [u8; 32]) -> String {
+    let (id, encoded) = key_parts(name, &SigningKey::from_bytes(&seed));
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{NAME}+{id}+{}", BASE64.encode(&encoded)).parse().unwrap()
+    format!("{name}+{id}+{}", BASE64.encode(&encoded))
 }
 
 /// The line that signs a text, by the log's own key or by that of somebody else.
@@ -124,5 +146,10 @@ pub(crate) fn signature(text: &str, name: &str, seed: [u8; 32]) -> String {
 
 /// A text as a note of the log.
 pub(crate) fn sign(text: &str) -> String {
-    format!("{text}\n{}", signature(text, NAME, [7; 32]))
+    sign_as(text, NAME, SEED)
+}
+
+/// A text as a note of anybody.
+pub(crate) fn sign_as(text: &str, name: &str, seed: [u8; 32]) -> String {
+    format!("{text}\n{}", signature(text, name, seed))
 }

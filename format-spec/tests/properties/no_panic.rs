@@ -12,7 +12,7 @@ use modferry_format::manifest::Reader;
 use modferry_format::requires::{Head, Requires};
 use modferry_format::root::{Root, is_signature_name};
 use modferry_format::zip_names::ZipNames;
-use modferry_format::{BundlePath, FileSha256, H1, ModulePath, ModuleVersion, Version, json};
+use modferry_format::{BundlePath, FileSha256, H1, ModulePath, ModuleVersion, Version, json, patterns};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt::Display;
@@ -46,6 +46,8 @@ fn parse_as_everything(text: &str) {
     let _ = GoMod::parse(text).is_pruned();
     let _ = is_signature_name(text);
     let _ = Reader::default().entry(text, text);
+    let _ = patterns::check(text);
+    let _ = patterns::matches(text, text);
     let version = "a.b/c@v1.0.0".parse().unwrap();
     let mut names = ZipNames::new(&version);
     let _ = names.add(text, u64::MAX);

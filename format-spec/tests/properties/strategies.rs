@@ -5,7 +5,9 @@ use modferry_format::bundle_path::{Alias, ExtraPath};
 use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::go_sum::{Line, Subject};
 use modferry_format::hash::H1Builder;
-use modferry_format::header::{Counts, DRAFT, FORMAT, Header, Level, NotCarried, Observation, Root, RootKind};
+use modferry_format::header::{
+    Counts, DRAFT, Database, FORMAT, Header, Level, NotCarried, Observation, Root, RootKind,
+};
 use modferry_format::manifest::Entry;
 use modferry_format::requires::{Head, Requires};
 use modferry_format::{BundlePath, FileSha256, H1, ModulePath, ModuleVersion, Version};
@@ -149,7 +151,9 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     let counts =
         any::<[u64; 4]>().prop_map(|[modules, versions, zips, files]| Counts { modules, versions, zips, files });
     let texts = (".{0,8}", ".{0,8}", ".{0,8}", vec(".{0,8}", 0..3), vec(".{0,8}", 0..3));
-    let lists = (vec(root(), 0..3), vec(observation, 0..3), vec(not_carried, 0..3));
+    let database =
+        (".{0,8}", ".{0,8}", vec(".{0,8}", 0..3)).prop_map(|(key, head, served)| Database { key, head, served });
+    let lists = (vec(root(), 0..3), vec(observation, 0..3), vec(not_carried, 0..3), vec(database, 0..3));
     (time(), texts, lists, counts, any::<u64>()).prop_map(|(created, texts, lists, counts, bytes)| Header {
         format: FORMAT,
         requires_features: Vec::new(),
@@ -161,6 +165,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
         roots: lists.0,
         base: texts.3,
         without_record: texts.4,
+        databases: lists.3,
         observations: lists.1,
         not_carried: lists.2,
         counts,

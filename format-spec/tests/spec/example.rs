@@ -80,6 +80,7 @@ fn header(entries: &[Entry]) -> Header {
         }],
         base: Vec::new(),
         without_record: vec![EVERY_MODULE.to_owned()],
+        databases: Vec::new(),
         observations: Vec::new(),
         not_carried: Vec::new(),
         counts: Counts { modules: 1, versions: 1, zips: 1, files: entries.len() as u64 },

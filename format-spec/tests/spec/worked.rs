@@ -4,8 +4,10 @@ use crate::example;
 use crate::read;
 use data_encoding::BASE64;
 use modferry_format::database::Tile;
+use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::tree;
 use modferry_format::{H1, ModulePath, readme};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FENCE: &str = "\0";
 
@@ -59,4 +61,10 @@ fn worked_numbers_are_right() {
     assert!(text.contains(&format!("`{path}` is `{}`", path.escaped())));
     let tile = Tile::new(0, 1_234_067, 56).unwrap();
     assert!(text.contains(&format!("Tile {} of level 0, 56 hashes wide, is `{tile}`", tile.index())));
+    let slice: BTreeSet<Tile> = tree::slice(65_793, [0, 65_792], [65_536, 300]);
+    let (_, shown) =
+        text.split_once("For 65,793 records, ids 0 and 65,792 and heads 65,536 and 300 a slice is `").unwrap();
+    let names = shown.split_once('`').unwrap().0.split(' ');
+    assert_eq!(names.map(|name| format!("tile/8/{name}").parse().unwrap()).collect::<BTreeSet<Tile>>(), slice);
+    assert!(text.contains(&format!("`{}`", VerifierKey::SUM_GOLANG_ORG)));
 }

@@ -10,6 +10,7 @@ mod misuse;
 #[path = "../naive_tree/mod.rs"]
 mod naive_tree;
 mod notes;
+mod parts;
 mod proofs;
 mod real;
 mod slices;

@@ -1,13 +1,17 @@
 //! The head files of a bundle, and its content as a whole.
 
 use crate::vector_file::VectorFile;
-use modferry_format::check;
+use modferry_format::check::{self, Checker};
+use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::header::{Header, HeaderError};
 use modferry_format::ledger::Ledger;
 use modferry_format::manifest::{Entry, Reader};
 use modferry_format::requires::Requires;
 use modferry_format::root::Root;
-use modferry_format::{BundlePath, FileSha256, Finding, Invalid};
+use modferry_format::sumdb::refused::Unproven;
+use modferry_format::{BundlePath, FileSha256, Finding, H1, Invalid};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Write;
 
 /// Reads UTF-8 as readers of head files do: what is none can never be valid.
@@ -84,13 +88,46 @@ pub(crate) fn check(file: &VectorFile) {
     };
     let entries: Vec<Entry> = contents.iter().map(|(path, bytes)| entry(path, bytes)).collect();
     assert!(entries.is_sorted_by(|a, b| a.path < b.path), "{}: files out of order", file.name);
-    let bytes = |path: &BundlePath, bytes| check::wants_bytes(path).map(|_| bytes);
-    let files = entries.iter().zip(contents).map(|(entry, (_, text))| (entry, bytes(&entry.path, text.as_slice())));
-    let findings = check::check(&header, files);
+    let mut checker = Checker::new(&header);
+    let mut tiles = BTreeMap::new();
+    for (entry, (_, bytes)) in entries.iter().zip(contents) {
+        checker.file(&entry.path, entry.size, check::wants_bytes(&entry.path).map(|_| bytes.as_slice()));
+        // What a reader does beside: it hashes, and keeps the tiles for the proof. The zips of vectors are none.
+        match &entry.path {
+            BundlePath::Mod(_) => {
+                let (h1, stated) = (H1::of_go_mod(bytes), checker.databases().h1(&entry.path));
+                if let Some(stated) = stated.filter(|stated| *stated != h1) {
+                    checker.add(check::contradiction(&entry.path, h1, stated));
+                }
+            }
+            BundlePath::Tile(name, tile) => _ = tiles.insert((name, *tile), bytes.as_slice()),
+            _ => {}
+        }
+    }
+    let left = prove(&mut checker, &tiles);
+    assert_eq!(left.to_string(), file.key("left").unwrap_or("0"), "{}", file.name);
+    let findings = checker.finish();
     let mut found = String::new();
     for Finding { subject, kind, .. } in &findings {
         writeln!(found, "{kind}\t{subject}").unwrap();
     }
     assert_eq!(found, utf8(expected), "{}: {findings:#?}", file.name);
     assert_eq!(file.expect() == "valid", findings.is_empty(), "{}", file.name);
+}
+
+/// Proves what is carried of checksum databases; gives how much of it is left to an import.
+fn prove(checker: &mut Checker<'_>, tiles: &BTreeMap<(&DatabaseName, Tile), &[u8]>) -> u64 {
+    let (mut left, mut findings) = (0, Vec::new());
+    for part in checker.databases().parts() {
+        let name = part.key().name();
+        let get = |tile| Ok::<_, Infallible>(tiles.get(&(name, tile)));
+        let proven = if checker.has_base() { part.prove_alone(get) } else { part.prove(get).map(|_| 0) };
+        match proven {
+            Ok(more) => left += more,
+            Err(Unproven::Refused(refused)) => findings.push(check::finding(name, &refused)),
+            Err(Unproven::Unread { error, .. }) => match error {},
+        }
+    }
+    findings.into_iter().for_each(|finding| checker.add(finding));
+    left
 }

@@ -4,6 +4,9 @@
 
 mod bundles;
 mod clauses;
+mod database;
+#[path = "../naive_tree/mod.rs"]
+mod naive_tree;
 mod names;
 mod texts;
 mod vector_file;
@@ -52,6 +55,7 @@ loops! {
     manifest: "manifest" => bundles::manifest,
     module_path: "module-path" => names::module_path,
     module_version: "module-version" => names::module_version,
+    patterns: "patterns" => names::patterns,
     pseudo_version: "pseudo-version" => names::pseudo_version,
     requires: "requires" => bundles::requires,
     root: "root" => bundles::root,

@@ -3,7 +3,7 @@
 use crate::vector_file::{Row, VectorFile};
 use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::root::is_signature_name;
-use modferry_format::{BundlePath, Invalid, ModulePath, ModuleVersion, Version};
+use modferry_format::{BundlePath, Invalid, ModulePath, ModuleVersion, Version, patterns};
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
@@ -137,5 +137,16 @@ fn kind(path: &BundlePath) -> &'static str {
 pub(crate) fn signature_name(file: &VectorFile) {
     for row in file.rows() {
         row.judge(is_signature_name(row.text("name")).then_some(()).ok_or("not the name of a signature"));
+    }
+}
+
+pub(crate) fn patterns(file: &VectorFile) {
+    for row in file.rows() {
+        if file.name.ends_with("claims.txt") {
+            row.judge(patterns::check(row.text("pattern")));
+        } else {
+            let matches = if patterns::matches(row.text("list"), row.text("path")) { "yes" } else { "no" };
+            assert_eq!(matches, row.text("matches"), "{}", row.place);
+        }
     }
 }

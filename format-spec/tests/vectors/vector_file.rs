@@ -2,6 +2,7 @@
 //!
 //! Everything is read, nothing is passed over: a key, a section or a cell that a test does not take is an error there.
 
+use data_encoding::BASE64;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -98,7 +99,11 @@ impl VectorFile {
                 (None, None) => panic!("{}: {line:?} stands in no section", self.name),
             }
         }
-        self.sections = raw.iter().map(|(section, text)| (section.clone(), unescape(text, &self.name))).collect();
+        let decode = |(section, text): &(String, String)| match section.strip_suffix(" (base64)") {
+            Some(section) => (section.to_owned(), BASE64.decode(text.replace('\n', "").as_bytes()).unwrap()),
+            None => (section.clone(), unescape(text, &self.name)),
+        };
+        self.sections = raw.iter().map(decode).collect();
     }
 
     /// A key of the head.

@@ -74,7 +74,15 @@ pub(crate) fn fetch(gosumdb: &str, out: &Path) -> Outcome<()> {
 }
 
 fn slice(versions: &BTreeSet<ModuleVersion>, goproxy: &str, gosumdb: &str, out: &Path) -> Outcome<Slice> {
-    let request = Request { versions, heads: &[], caches: &[], out, jobs: REQUESTS };
+    let request = Request {
+        versions,
+        known: &BTreeSet::new(),
+        held: &BTreeSet::new(),
+        heads: &[],
+        caches: &[],
+        out,
+        jobs: REQUESTS,
+    };
     let settings = Settings {
         goproxy: goproxy.to_owned(),
         gosumdb: gosumdb.to_owned(),

@@ -238,8 +238,8 @@ pub fn zip_h1(zip: &[u8]) -> Outcome<H1> {
     Ok(builder.finish())
 }
 
-/// Adds to a log every module of a directory in the layout of the download API that has a zip or a go.mod; where one is
-/// missing, its hash is made up. Gives the versions.
+/// Adds to a log every module of a directory in the layout of the download API that has a zip or a go.mod, unless the log
+/// has it; where one of the two is missing, its hash is made up. Gives the versions.
 pub fn add_upstream(log: &mut Log, download: &Path) -> Outcome<BTreeSet<ModuleVersion>> {
     let mut hashes: BTreeMap<ModuleVersion, (Option<H1>, Option<H1>)> = BTreeMap::new();
     for entry in walkdir::WalkDir::new(download).sort_by_file_name().into_iter().flatten() {
@@ -256,7 +256,7 @@ pub fn add_upstream(log: &mut Log, download: &Path) -> Outcome<BTreeSet<ModuleVe
             _ => {}
         }
     }
-    for (version, (zip, go_mod)) in &hashes {
+    for (version, (zip, go_mod)) in hashes.iter().filter(|(version, _)| log.id(version).is_none()).collect::<Vec<_>>() {
         let or_made_up = |h1: &Option<H1>, what: &str| h1.unwrap_or_else(|| made_up(&format!("{version} {what}")));
         log.add_hashes(version, or_made_up(zip, "zip"), or_made_up(go_mod, "mod"));
     }

@@ -130,6 +130,7 @@ mod tests {
             roots: Vec::new(),
             base: Vec::new(),
             without_record: vec![EVERY_MODULE.to_owned()],
+            databases: Vec::new(),
             observations: Vec::new(),
             not_carried: Vec::new(),
             counts: Counts::default(),

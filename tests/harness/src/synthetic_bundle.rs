@@ -36,6 +36,7 @@ pub fn write(directory: &Path, modules: &[Module]) -> Outcome<BundleId> {
         roots: Vec::new(),
         base: Vec::new(),
         without_record: vec![EVERY_MODULE.to_owned()],
+        databases: Vec::new(),
         observations: Vec::new(),
         not_carried: Vec::new(),
         counts: Counts::default(),

@@ -4,6 +4,7 @@
 
 use modferry_harness::{Outcome, at, built, no_network};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -56,6 +57,11 @@ exit $code
 impl Crossed {
     /// Fetches the sources of a project and bundles its closure.
     pub fn bundle(project: Project) -> Outcome<Self> {
+        Self::bundle_with(project, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn bundle_with(project: Project, arguments: &[&OsStr]) -> Outcome<Self> {
         let directory = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
         let sources = directory.path().join("project");
         fetch(project, &sources)?;
@@ -63,8 +69,9 @@ impl Crossed {
         let modferry = built::modferry_release()?;
         let bundle = directory.path().join("bundle");
         let mut command = Command::new(modferry);
-        command.arg("bundle").arg(&sources).arg("-o").arg(&bundle);
-        let bundled = run(command.env("XDG_CACHE_HOME", directory.path().join("cache")))?;
+        command.arg("bundle").arg(&sources).arg("-o").arg(&bundle).args(arguments);
+        command.env("XDG_CACHE_HOME", directory.path().join("cache"));
+        let bundled = run(command.env("XDG_STATE_HOME", directory.path().join("state")))?;
         if listing(&sources) != before {
             return Err(format!("{}: the project was changed by bundling it", project.module));
         }
@@ -86,12 +93,19 @@ impl Crossed {
         let mut command = Command::new(modferry);
         run(command.arg("verify").arg(&tar))?;
         let mut command = Command::new(modferry);
-        run(command.args(["import", "--unsigned", "--no-record", "*"]).arg(&tar).arg(&mirror))?;
+        run(command.args(["import", "--unsigned"]).arg(&tar).arg(&mirror))?;
         fs::remove_file(&tar).map_err(at(&tar))?;
         self.settings = settings(modferry, &format!("http://{ADDRESS}/"))?;
         self.way = Way::Http;
         self.forget()?;
         Ok(self)
+    }
+
+    /// Imports another bundle into the mirror.
+    pub fn import(&self, bundle: &Path) -> Outcome<()> {
+        let mut command = Command::new(built::modferry_release()?);
+        let mirror = self.directory.path().join("mirror");
+        run(command.args(["import", "--unsigned"]).arg(bundle).arg(mirror)).map(drop)
     }
 
     /// The bundle.
@@ -102,6 +116,25 @@ impl Crossed {
     /// The sources.
     pub fn project_dir(&self) -> PathBuf {
         self.directory.path().join("project")
+    }
+
+    /// Makes the inside one that has come from outside, with this tree head of sum.golang.org.
+    pub fn remember(&self, note: &str) -> Outcome<()> {
+        let place = self.directory.path().join("gopath/pkg/sumdb/sum.golang.org");
+        fs::create_dir_all(&place).map_err(at(&place))?;
+        fs::write(place.join("latest"), note).map_err(at(&place))
+    }
+
+    /// Takes the go.sum away and gives the one that a go with a network writes in its place, which does not stay.
+    pub fn go_sum_outside(&self) -> Outcome<String> {
+        let go_sum = self.project_dir().join("go.sum");
+        fs::remove_file(&go_sum).map_err(at(&go_sum))?;
+        let mut command = Command::new("go");
+        command.args(["mod", "download", "all"]).current_dir(self.project_dir()).env("GOFLAGS", "-mod=mod");
+        run(&mut command)?;
+        let text = fs::read_to_string(&go_sum).map_err(at(&go_sum))?;
+        fs::remove_file(&go_sum).map_err(at(&go_sum))?;
+        Ok(text)
     }
 
     /// Throws the caches of the inside away: what comes next must ask the bundle again.

@@ -4,6 +4,7 @@ use crate::process::{self, Interruption, Ran, Surroundings};
 use crate::story::{Piece, Step, Story, Word};
 use crate::{expect, files, glob, plant};
 use modferry_harness::clean_home::CleanHome;
+use modferry_harness::database::{self, Log};
 use modferry_harness::no_network;
 use modferry_harness::{Outcome, at};
 use rustix::process::Signal;
@@ -32,6 +33,8 @@ pub struct Stage {
     /// How often a story went inside; each time has a module cache of its own.
     insides: u32,
     last: Option<Ran>,
+    /// The checksum database, once there is one.
+    log: Option<Log>,
     /// Set where the go on PATH is too old for the rest of the story.
     over: bool,
     /// Last, so that it is removed when everything else is done.
@@ -88,7 +91,17 @@ impl Stage {
         variables.insert("WORK".to_owned(), directory.display().to_string());
         variables.insert("BIN".to_owned(), home.bin().display().to_string());
         variables.insert("UPSTREAM".to_owned(), home.root().join("upstream").display().to_string());
-        Ok(Self { home, directory, variables, outside: None, insides: 0, last: None, over: false, _root: root })
+        Ok(Self {
+            home,
+            directory,
+            variables,
+            outside: None,
+            insides: 0,
+            last: None,
+            log: None,
+            over: false,
+            _root: root,
+        })
     }
 
     /// Goes through all steps.
@@ -196,6 +209,9 @@ impl Stage {
                 Ok(())
             }
             ["cd", directory] => self.change_directory(directory),
+            ["database", size] => self.grow_database(size, ""),
+            ["database", size, salt] => self.grow_database(size, salt),
+            ["forge-record", bundle, version] => plant::forge_record(&self.path(bundle), version),
             ["inside", bundle] => self.go_inside(bundle),
             ["outside"] => self.go_outside(),
             _ => Err(format!("{}: no such command, or not with these words; see tests/stories/README.md", words[0])),
@@ -264,6 +280,27 @@ impl Stage {
         Ok(())
     }
 
+    /// Makes GOSUMDB a database of files that has every module of upstream and as many records as that; with a salt, a new
+    /// one under the same key, whose other records are others.
+    fn grow_database(&mut self, size: &str, salt: &str) -> Outcome<()> {
+        let size = size.parse().map_err(|_| format!("{size}: not a number of records"))?;
+        let mut log = self.log.take().filter(|_| salt.is_empty()).unwrap_or_default();
+        database::add_upstream(&mut log, &self.home.root().join("upstream"))?;
+        log.grow(size, salt);
+        let directory = self.home.root().join("sumdb");
+        if directory.exists() {
+            files::remove(&directory)?;
+        }
+        log.write(&directory, &[])?;
+        let mut set = |name: &str, value: String| self.variables.insert(name.to_owned(), value);
+        set("GOSUMDB", format!("{} file://{}", log.key(), directory.display()));
+        set("DATABASE_KEY", log.key());
+        set("DATABASE", directory.display().to_string());
+        self.variables.remove("GONOSUMDB");
+        self.log = Some(log);
+        Ok(())
+    }
+
     /// Crosses the gap: an empty module cache, and a bundle is all there is.
     fn go_inside(&mut self, bundle: &str) -> Outcome<()> {
         self.go_outside()?;
@@ -277,6 +314,10 @@ impl Stage {
         set("GOMODCACHE", place.join("modcache").display().to_string());
         set("GOPATH", place.join("gopath").display().to_string());
         set("XDG_CACHE_HOME", place.join("cache").display().to_string());
+        if let Some(log) = &self.log {
+            // Without a place: go has to find it in the bundle.
+            set("GOSUMDB", log.key());
+        }
         Ok(())
     }
 

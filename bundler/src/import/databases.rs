@@ -1,0 +1,421 @@
+//! The checksum databases of a bundle against what the mirror has of them.
+//!
+//! - **keys**: only that of sum.golang.org and those that the user names are trusted, whatever the bundle says
+//! - **records**: what comes without one needs a pattern that the user has allowed
+//! - **proof**: everything that the bundle brings is of the log of its head. That costs what the bundle costs
+//! - **one log**: the older of the two heads, the mirror's newest and the bundle's, is the beginning of the newer. The
+//!   tiles for it lie in the bundle or the mirror; where they do not, a bridge must be fetched, where they contradict each
+//!   other, the database has shown two logs
+//!
+//! What is closed at one head, joined with a slice that was made for another one, is closed at the newer of the two
+//! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
+
+use super::heads::{self, HeadLine};
+use super::plan::Plan;
+use super::stage::{Facts, State};
+use super::{Head as BundleHead, LineNumber, NO_RECORD_HINT, Options, refuse, staged_change, staged_file};
+use crate::carrier::Carrier;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::{Mirror, staging};
+use modferry_format::check::{self, Part};
+use modferry_format::database::Tile;
+use modferry_format::header::Header;
+use modferry_format::requires;
+use modferry_format::sumdb::head::Head;
+use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::prove::Prover;
+use modferry_format::sumdb::record::{self, Lookup, Record};
+use modferry_format::sumdb::refused::{Refused, Unproven};
+use modferry_format::{BundleId, BundlePath, H1, ModuleVersion, patterns};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Versions that an error names.
+const MAX_CAUSES: usize = 10;
+
+/// The databases of one bundle.
+pub(crate) struct Databases<'a> {
+    mirror: &'a Mirror<'a>,
+    logs: Vec<Log>,
+    has_base: bool,
+    /// Records of the mirror that the bundle counts on.
+    covered: BTreeMap<ModuleVersion, Record>,
+    /// Of the patterns that were allowed those that were needed.
+    no_record: BTreeSet<String>,
+}
+
+/// One database.
+struct Log {
+    key: VerifierKey,
+    /// What the mirror has, ascending by size.
+    known: Vec<HeadLine>,
+    /// What this bundle adds, proven.
+    added: Vec<Head>,
+}
+
+/// A derived file: where it lies, and what it should be.
+pub(crate) struct Derived {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether it is a ledger; those come before what is served.
+    pub(crate) is_ledger: bool,
+}
+
+/// The keys of a bundle's databases, all of them trusted.
+pub(crate) fn trusted_keys(name: &str, header: &Header, options: &Options<'_>) -> Result<Vec<VerifierKey>> {
+    let known = VerifierKey::sum_golang_org();
+    let key = |text: &String| {
+        let key: VerifierKey = text
+            .parse()
+            .map_err(|invalid| Error::new(ErrorKind::BundleInvalid, format!("{name}: bundle.json: {invalid}")))?;
+        if key == known || options.database_keys.contains(&key) {
+            return Ok(key);
+        }
+        let message = format!("{name}: its checksum database {} has a key that nobody said to trust", key.name());
+        Err(Error::new(ErrorKind::Untrusted, message)
+            .because(key.to_string())
+            .hint("compare the key with the one that the owner of the database names, then: --database-key KEY"))
+    };
+    header.databases.iter().map(|database| key(&database.key)).collect()
+}
+
+impl<'a> Databases<'a> {
+    /// What the mirror has of the bundle's databases.
+    pub(crate) fn open(name: &str, header: &Header, options: &Options<'_>, mirror: &'a Mirror<'a>) -> Result<Self> {
+        let log = |key: VerifierKey| Ok(Log { known: heads::read(mirror, &key)?, key, added: Vec::new() });
+        let logs = trusted_keys(name, header, options)?.into_iter().map(log).collect::<Result<_>>()?;
+        let (has_base, covered, no_record) = (!header.base.is_empty(), BTreeMap::new(), BTreeSet::new());
+        Ok(Self { mirror, logs, has_base, covered, no_record })
+    }
+
+    /// Whether the mirror has this very head.
+    pub(crate) fn has_head(&self, wanted: &requires::Head) -> bool {
+        let is_it = |head: &Head| (head.size(), head.root().as_bytes()) == (wanted.size, &wanted.root);
+        self.logs.iter().any(|log| *log.key.name() == wanted.name && log.known.iter().any(|line| is_it(&line.head)))
+    }
+
+    /// Whether the mirror has every head that the bundle states, so that nothing is left to prove of a bundle whose files
+    /// are all there.
+    pub(crate) fn are_known(&self, header: &Header) -> bool {
+        self.logs.iter().zip(&header.databases).all(|(log, stated)| {
+            stated.served.iter().chain([&stated.head]).all(|note| {
+                Head::open(note.as_bytes(), &log.key).is_ok_and(|head| log.known.iter().any(|line| line.head == head))
+            })
+        })
+    }
+
+    /// Of the patterns that were allowed those that were needed.
+    pub(crate) fn no_record(&self) -> Vec<String> {
+        self.no_record.iter().cloned().collect()
+    }
+
+    /// The keys of the databases.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.logs.iter().map(|log| log.key.to_string()).collect()
+    }
+
+    /// Judges what comes without a record.
+    pub(crate) fn judge_missing(&mut self, name: &str, plan: &Plan, options: &Options<'_>) -> Result<()> {
+        let allowed: BTreeSet<&str> = options.no_record.iter().flat_map(|list| patterns::split(list)).collect();
+        let mut refused: Vec<&ModuleVersion> = Vec::new();
+        for version in &plan.without {
+            if self.has_base
+                && let Some(record) = self.record(version)?
+            {
+                self.covered.insert(version.clone(), record);
+                continue;
+            }
+            let mut is_allowed = false;
+            for pattern in allowed.iter().filter(|pattern| patterns::matches(pattern, version.path().as_str())) {
+                self.no_record.insert((*pattern).to_owned());
+                is_allowed = true;
+            }
+            if !is_allowed {
+                refused.push(version);
+            }
+        }
+        let Some((first, more)) = refused.split_first() else { return Ok(()) };
+        let message =
+            format!("{name}: {first} has no record of a checksum database, and nobody said that this is wanted");
+        let error = Error::new(ErrorKind::Untrusted, message);
+        let error =
+            more.iter().take(MAX_CAUSES).fold(error, |error, version| error.because(format!("nor has {version}")));
+        let left = more.len().saturating_sub(MAX_CAUSES);
+        let error = if left > 0 { error.because(format!("nor have {left} more")) } else { error };
+        Err(error.hint(NO_RECORD_HINT))
+    }
+
+    /// The record that the mirror has of a version.
+    fn record(&self, version: &ModuleVersion) -> Result<Option<Record>> {
+        for log in &self.logs {
+            let path = BundlePath::Lookup(log.key.name().clone(), version.clone());
+            if let Some(bytes) = published(self.mirror, &path, record::MAX_BYTES as u64)? {
+                return Ok(Some(read_lookup(self.mirror, &path, version, &bytes)?.record));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Proves what the bundle brings, and that its log is the mirror's.
+    pub(crate) fn prove(
+        &mut self,
+        carrier: &dyn Carrier,
+        head: &BundleHead,
+        facts: &Facts,
+        carried: &check::Databases,
+    ) -> Result<()> {
+        if self.logs.is_empty() && self.covered.is_empty() {
+            return Ok(());
+        }
+        let mut lines = BTreeMap::new();
+        head.entries(|number, entry| {
+            match &entry.path {
+                BundlePath::Tile(name, tile) => drop(lines.insert((name.clone(), *tile), number)),
+                BundlePath::Zip(version) | BundlePath::Mod(version) => {
+                    let h1 = facts.of(number).h1.zip(self.covered.get(version));
+                    self.compare(carrier, &entry.path, h1)?;
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let tiles = Tiles { mirror: self.mirror, id: head.id, facts, lines };
+        for part in carried.parts() {
+            let Some(log) = self.logs.iter_mut().find(|log| log.key == *part.key()) else { continue };
+            let get = |tile| tiles.get(&log.key, tile, self.has_base);
+            match part.prove(get) {
+                Ok(_) => {}
+                Err(Unproven::Refused(refused @ Refused::Fork { .. })) => {
+                    return Err(fork(self.mirror, &head.id, carrier, &log.key, &refused));
+                }
+                Err(Unproven::Refused(refused)) => {
+                    let finding = check::finding(log.key.name(), &refused);
+                    return Err(refuse(carrier, &finding.subject, &finding.detail));
+                }
+                Err(Unproven::Unread { error, .. }) => return Err(error),
+            }
+            log.join(part, &tiles, &head.id, carrier)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, carrier: &dyn Carrier, path: &BundlePath, h1: Option<(H1, &Record)>) -> Result<()> {
+        let Some((h1, record)) = h1 else { return Ok(()) };
+        let stated = if matches!(path, BundlePath::Zip(_)) { record.zip } else { record.go_mod };
+        if h1 == stated {
+            return Ok(());
+        }
+        let finding = check::contradiction(path, h1, stated);
+        Err(refuse(carrier, &finding.subject, &finding.detail))
+    }
+
+    /// The ledgers of heads and the heads that are served, as they should be now.
+    pub(crate) fn derived(&self, id: &BundleId) -> Vec<Derived> {
+        let mut derived = Vec::new();
+        for log in &self.logs {
+            let name = log.key.name();
+            let mut lines = log.known.clone();
+            lines.extend(log.added.iter().map(|head| HeadLine { head: head.clone(), bundle: id.hex() }));
+            lines.sort_by_key(|line| line.head.size());
+            let Some(newest) = lines.last() else { continue };
+            let latest = BundlePath::Head(name.clone()).to_string();
+            derived.push(Derived {
+                path: latest.into(),
+                bytes: newest.head.note().as_bytes().to_vec(),
+                is_ledger: false,
+            });
+            if !log.added.is_empty() {
+                derived.push(Derived {
+                    path: heads::path(name),
+                    bytes: heads::text(&lines).into_bytes(),
+                    is_ledger: true,
+                });
+            }
+        }
+        derived
+    }
+}
+
+impl Log {
+    /// Proves that the mirror's newest head and the bundle's are of one log.
+    fn join(&mut self, part: &Part, tiles: &Tiles<'_>, id: &BundleId, carrier: &dyn Carrier) -> Result<()> {
+        let mirror = tiles.mirror;
+        if let Some(newest) = self.known.iter().map(|line| &line.head).max_by_key(|head| head.size()) {
+            let (older, newer) = match newest.size() <= part.head().size() {
+                true => (newest, part.head()),
+                false => (part.head(), newest),
+            };
+            let mut prover = Prover::new(newer);
+            let proven = match prover.served(older) {
+                Ok(()) => prover.prove(|tile| tiles.get(&self.key, tile, true)),
+                Err(refused) => Err(refused.into()),
+            };
+            match proven {
+                Ok(_) => {}
+                Err(Unproven::Unread { error, .. }) => return Err(error),
+                Err(Unproven::Refused(Refused::Missing { tile })) => {
+                    return Err(needs_bridge(mirror, id, carrier, &self.key, (older, newer), tile));
+                }
+                Err(Unproven::Refused(refused)) => {
+                    self.blame_the_mirror(newest, tiles, &refused)?;
+                    return Err(fork(
+                        mirror,
+                        id,
+                        carrier,
+                        &self.key,
+                        &match refused {
+                            fork @ Refused::Fork { .. } => fork,
+                            // Both trees are proven, and differ in this place.
+                            _ => Refused::Fork {
+                                older: older.clone().into(),
+                                newer: newer.clone().into(),
+                                root: newer.root(),
+                            },
+                        },
+                    ));
+                }
+            }
+        }
+        for head in part.served().iter().chain([part.head()]) {
+            if head.size() > 0 && self.known.iter().all(|line| line.head != *head) {
+                self.added.push(head.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// A damaged tile of the mirror looks like a fork; what the mirror has must prove its own head.
+    fn blame_the_mirror(&self, newest: &Head, tiles: &Tiles<'_>, refused: &Refused) -> Result<()> {
+        let mut prover = Prover::new(newest);
+        if let Refused::ForgedTile { tile, .. } | Refused::ForgedPrefix { tile, .. } | Refused::Length { tile, .. } =
+            refused
+            && tiles.published(&self.key, *tile)?.is_some()
+        {
+            // Not in the tree of this head: then it came with a head between the two.
+            let _ = prover.file(*tile);
+        }
+        match prover.prove(|tile| tiles.published(&self.key, tile)) {
+            Ok(_) => Ok(()),
+            Err(Unproven::Unread { error, .. }) => Err(error),
+            Err(Unproven::Refused(refused)) => {
+                let message = format!(
+                    "{}: a file of the checksum database {} is damaged",
+                    tiles.mirror.path().display(),
+                    self.key.name()
+                );
+                Err(Error::new(ErrorKind::MirrorDamaged, message)
+                    .because(refused.to_string())
+                    .hint("put the file back from a copy of the mirror, or move it away and import its bundle again"))
+            }
+        }
+    }
+}
+
+/// Where the tiles of a bundle that is staged are found, and those of the mirror.
+struct Tiles<'a> {
+    mirror: &'a Mirror<'a>,
+    id: BundleId,
+    facts: &'a Facts,
+    lines: BTreeMap<(modferry_format::database::DatabaseName, Tile), LineNumber>,
+}
+
+impl Tiles<'_> {
+    /// A tile of the bundle, or else, where that is allowed, one of the mirror.
+    fn get(&self, key: &VerifierKey, tile: Tile, from_mirror: bool) -> Result<Option<Vec<u8>>> {
+        match self.lines.get(&(key.name().clone(), tile)) {
+            Some(&number) if self.facts.of(number).state == State::Staged => {
+                let path = staged_file(&self.id, number);
+                let read = self.mirror.durable().files().read(&path, MAX_TILE_BYTES).map(Some);
+                read.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))
+            }
+            Some(_) => self.published(key, tile),
+            None if from_mirror => self.published(key, tile),
+            None => Ok(None),
+        }
+    }
+
+    fn published(&self, key: &VerifierKey, tile: Tile) -> Result<Option<Vec<u8>>> {
+        published(self.mirror, &BundlePath::Tile(key.name().clone(), tile), MAX_TILE_BYTES)
+    }
+}
+
+/// A full tile.
+const MAX_TILE_BYTES: u64 = 8192;
+
+/// The bytes of a published file; none if it is not there.
+fn published(mirror: &Mirror<'_>, path: &BundlePath, limit: u64) -> Result<Option<Vec<u8>>> {
+    let text = path.to_string();
+    match mirror.durable().files().read(Path::new(&text), limit) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read
+            .map(Some)
+            .map_err(|error| Error::io(&mirror.durable().full(Path::new(&text)), "could not be read", &error)),
+    }
+}
+
+fn read_lookup(mirror: &Mirror<'_>, path: &BundlePath, version: &ModuleVersion, bytes: &[u8]) -> Result<Lookup> {
+    Lookup::parse(bytes, version).map_err(|invalid| {
+        let full = mirror.durable().full(Path::new(&path.to_string()));
+        Error::new(ErrorKind::MirrorDamaged, format!("{}: is no lookup", full.display())).because(invalid.to_string())
+    })
+}
+
+/// Whether the mirror has the same under a path of a database in other bytes: a lookup may carry another head.
+pub(crate) fn is_same(mirror: &Mirror<'_>, path: &BundlePath, staged: &Path) -> Result<bool> {
+    let BundlePath::Lookup(_, version) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
+    let Some(there) = published(mirror, path, record::MAX_BYTES as u64)? else { return Ok(true) };
+    let durable = mirror.durable();
+    let here = durable.files().read(staged, record::MAX_BYTES as u64);
+    let here = here.map_err(|error| Error::io(&durable.full(staged), "could not be read", &error))?;
+    let record = |bytes: &[u8]| read_lookup(mirror, path, version, bytes).map(|lookup| lookup.record);
+    Ok(record(&there)? == record(&here)?)
+}
+
+/// Two logs under one key. Both notes are kept in the mirror: they are evidence against whoever has the key.
+fn fork(mirror: &Mirror<'_>, id: &BundleId, carrier: &dyn Carrier, key: &VerifierKey, refused: &Refused) -> Error {
+    let message =
+        format!("{}: its head of {} contradicts the other one: two logs were signed", carrier.name(), key.name());
+    let error = Error::new(ErrorKind::Fork, message).because(refused.to_string());
+    let Refused::Fork { older, newer, .. } = refused else { return error };
+    let name = key.name().as_str().replace('/', "_");
+    let path = Path::new("quarantine").join(format!("fork-{name}-{}-{}.txt", older.size(), newer.size()));
+    let text = format!("{}\n{}", older.note(), newer.note());
+    let kept = mirror.durable().replace(&path, text.as_bytes(), &staged_change(id, "fork"));
+    let error = error.because(older.note()).because(newer.note());
+    let error = match kept {
+        Ok(()) => error.because(format!("both are kept in {}", mirror.durable().full(&path).display())),
+        Err(failed) => error.because(failed.to_string()),
+    };
+    error.hint(
+        "nothing was imported; show both notes to the owner of the database: one of them, or the key, is not genuine",
+    )
+}
+
+/// The bundle waits in staging.
+fn needs_bridge(
+    mirror: &Mirror<'_>,
+    id: &BundleId,
+    carrier: &dyn Carrier,
+    key: &VerifierKey,
+    (older, newer): (&Head, &Head),
+    tile: Tile,
+) -> Error {
+    let path = staging(id).join("needs-bridge");
+    let text = format!("{}\n{}", older.note(), newer.note());
+    let message = format!("{}: needs-bridge {} {} {}", carrier.name(), key.name(), older.size(), newer.size());
+    let write = || mirror.durable().create(&path)?.write_all(text.as_bytes());
+    if let Err(error) = write() {
+        return error;
+    }
+    let full = mirror.durable().full(&path);
+    Error::new(ErrorKind::NeedsBridge, message)
+        .because(format!("{tile} is neither in the bundle nor in the mirror, and joins the two tree heads"))
+        .because(older.note())
+        .because(newer.note())
+        .hint(format!(
+            "carry the two notes out ({} has them), make the bridge there: modferry bundle --bridge FILE -o BRIDGE, \
+             then here: modferry import BRIDGE BUNDLE MIRROR, with the flags of this import",
+            full.display()
+        ))
+}
