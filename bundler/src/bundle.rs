@@ -66,6 +66,8 @@ pub struct Options {
     pub heads: Option<PathBuf>,
     /// Files with tree heads that clients have stored, to be continued from.
     pub client_latest: Vec<PathBuf>,
+    /// Serve clients with every tree head of this size or more.
+    pub since_head: Option<u64>,
     /// Files with tree heads to join; no modules are carried then.
     pub bridge: Vec<PathBuf>,
 }

@@ -5,13 +5,14 @@ use crate::console::Console;
 use modferry::bundle::{self, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::{self, Carrier};
-use modferry::context::Context;
+use modferry::context::{Context, Event};
 use modferry::env::{self, Form};
-use modferry::error::{Error, ErrorKind, Result};
+use modferry::error::{Error, ErrorKind, Result, Warning};
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
 use modferry::verify::{Report, verify};
+use modferry::verify_mirror;
 use modferry::why::why;
 use modferry_format::header::Level;
 use serde::Serialize;
@@ -31,15 +32,19 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             let summary = bundle::bundle(&options(arguments, context)?, out, context)?;
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
+        Command::Verify(of) if mirror::is_mirror(&of.path) => {
+            let report = verify_mirror::verify_mirror(&mirror_options(of), context)?;
+            console.result(&report, &mirror_text(&of.path, &report)).map_err(|error| output_error(&error))?;
+            if !report.ok {
+                console.verdict(&not_good(&of.path, report.findings.len()));
+            }
+            return Ok(ExitCode::from(u8::from(!report.ok)));
+        }
         Command::Verify(of) => {
             let report = verify(&*open(&of.path)?, context)?;
             console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
             if !report.ok {
-                console.verdict(&format!(
-                    "{}: not good: {}",
-                    of.path.display(),
-                    count(report.findings.len() as u64, "finding")
-                ));
+                console.verdict(&not_good(&of.path, report.findings.len()));
             }
             return Ok(ExitCode::from(u8::from(!report.ok)));
         }
@@ -147,8 +152,28 @@ fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<imp
             Ok(summary) => imported.push(summary),
             Err(error) => return Ok((imported, Some(error))),
         }
+        if !options.dry_run {
+            imported.extend(import_waiting(&options, context)?);
+        }
     }
     Ok((imported, None))
+}
+
+/// Bundles that waited in staging for a bridge may have it now.
+fn import_waiting(options: &import::Options<'_>, context: &Context<'_>) -> Result<Vec<import::Summary>> {
+    let mut imported = Vec::new();
+    for staged in import::waiting(&options.mirror)? {
+        match import::import(&staged, options, context) {
+            Ok(summary) => imported.push(summary),
+            Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
+            // It was not asked for; what was is done.
+            Err(error) => context.progress.event(Event::Warning(&Warning::new(
+                format!("{}: {}", staged.name(), error.message),
+                error.hint.as_deref(),
+            ))),
+        }
+    }
+    Ok(imported)
 }
 
 /// A directory that goes away again, on the file system where a mirror would be made.
@@ -217,7 +242,7 @@ fn open(path: &Path) -> Result<Box<dyn Carrier>> {
     if mirror::is_mirror(path) {
         let message = format!("{}: is a mirror; this command reads bundles", path.display());
         return Err(Error::new(ErrorKind::Usage, message)
-            .hint("serve and env take mirrors; what came into one is in its bundles/"));
+            .hint("verify, serve and env take mirrors; what came into one is in its bundles/"));
     }
     carrier::open(path, &std::env::temp_dir(), || {
         let stdin = io::stdin();
@@ -267,6 +292,7 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         base: arguments.base.clone(),
         heads: arguments.heads.clone().or_else(remembered),
         client_latest: arguments.client_latest.clone(),
+        since_head: arguments.since_head,
         bridge: arguments.bridge.clone(),
     })
 }
@@ -306,6 +332,34 @@ fn report_text(path: &Path, report: &Report) -> String {
         let (bytes, seconds) = (ByteSize(report.bytes), report.seconds);
         let files = count(report.files, "file");
         return format!("{}: ok: bundle {id}, {files}, {bytes}, {seconds:.1} s\n", path.display());
+    }
+    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+fn not_good(path: &Path, findings: usize) -> String {
+    format!("{}: not good: {}", path.display(), count(findings as u64, "finding"))
+}
+
+fn mirror_options(arguments: &cli::Verify) -> verify_mirror::Options {
+    verify_mirror::Options {
+        mirror: arguments.path.clone(),
+        depth: if arguments.data { verify_mirror::Depth::Data } else { verify_mirror::Depth::Names },
+        database_keys: arguments.database_key.clone(),
+    }
+}
+
+fn mirror_text(path: &Path, report: &verify_mirror::Report) -> String {
+    if report.ok {
+        return format!(
+            "{}: ok: {}, {}, {}, {}, {} proven, {:.1} s\n",
+            path.display(),
+            count(report.bundles, "bundle"),
+            count(report.versions, "version"),
+            count(report.files, "file"),
+            ByteSize(report.bytes),
+            count(report.records, "record"),
+            report.seconds
+        );
     }
     report.findings.iter().map(|finding| format!("{finding}\n")).collect()
 }

@@ -63,6 +63,8 @@ pub struct Request<'a> {
     pub versions: &'a BTreeSet<ModuleVersion>,
     /// Heads that clients or mirrors have stored and that must be served too; signed by this database.
     pub heads: &'a [Head],
+    /// Serve every head of this size or more, known or not.
+    pub since: Option<u64>,
     /// Of these, the ones whose records the far side has already: looked up, and not carried.
     pub known: &'a BTreeSet<ModuleVersion>,
     /// Tile files that the far side has already: part of the proof, and not carried.

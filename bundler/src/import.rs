@@ -19,6 +19,9 @@ mod judge;
 mod plan;
 mod publish;
 mod stage;
+mod waiting;
+
+pub use waiting::{Staged, waiting};
 
 use crate::carrier::{Carrier, Opener, fault_of_carrier};
 use crate::context::{Context, Event};
@@ -108,7 +111,8 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
     if let Err(error) = imported {
         let mut error = unread(carrier, error);
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
-        let is_bad = error.kind.exit_code() == 1 && error.kind != ErrorKind::NeedsBridge;
+        let waits = mirror.durable().files().kind(&staging(&id).join(waiting::WAITS)).is_ok_and(|kind| kind.is_some());
+        let is_bad = error.kind.exit_code() == 1 && !(waits && is_no_fault(error.kind));
         if is_bad || error.kind == ErrorKind::NoSpace {
             if let Err(left) = mirror.durable().remove_staging(&staging(&id)) {
                 error = error.because(format!("{left}, so {} is left", staging(&id).display()));
@@ -127,6 +131,11 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
         context.progress.event(Event::Warning(&Warning::new(damage.clone(), Some(hint))));
     }
     Ok(summary)
+}
+
+/// Whether a bundle that waits can still become part of the mirror: with a bridge, or with other flags.
+fn is_no_fault(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NeedsBridge | ErrorKind::Untrusted)
 }
 
 /// A bundle that could not be read is not bad for it: what seems to be missing or cut off then was never seen.
@@ -174,7 +183,8 @@ impl Import<'_> {
         }
         plan::room(mirror, &plan)?;
         context.progress.event(Event::Step("staging"));
-        let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, context }.run()?;
+        let keeps_texts = databases.may_need_bridge(&head.header);
+        let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context }.run()?;
         context.progress.event(Event::Step("proving"));
         databases.prove(self.carrier, head, &facts, &carried)?;
         let judgement = judge::judge(head, &mut facts, self.carrier, mirror, context)?;

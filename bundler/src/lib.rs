@@ -37,6 +37,7 @@ pub mod source;
 pub mod tape;
 mod tile_spool;
 pub mod verify;
+pub mod verify_mirror;
 pub mod why;
 pub mod work_queue;
 pub mod work_space;

@@ -12,6 +12,7 @@ mod crash;
 mod taking;
 
 use crash::{Model, Recorder, Stopper, Tree, check, temporary};
+use modferry_harness::database::Log;
 use modferry_harness::module::Module;
 use modferry_harness::synthetic_bundle;
 use std::path::PathBuf;
@@ -29,10 +30,19 @@ impl Bundles {
             let go_mod = format!("module {}\n\ngo 1.21\n", text.split('@').next().unwrap());
             Module::new(text).unwrap().file("go.mod", go_mod).file("p.go", "package p\n")
         };
+        let modules =
+            ["example.com/Common@v1.0.0", "example.com/a@v1.0.0", "example.com/Common@v1.1.0", "example.com/b@v0.1.0"];
+        let mut log = Log::default();
+        // Far apart, so that the second bundle brings tiles in every state: new, known, wider.
+        for (number, text) in modules.into_iter().enumerate() {
+            log.grow(number as u64 * 200 + 150, "");
+            log.add(&module(text)).unwrap();
+        }
+        log.grow(900, "");
         let (old, new) = (module("example.com/Common@v1.0.0"), module("example.com/Common@v1.1.0"));
-        synthetic_bundle::write(&directory.path().join("first"), &[old.clone(), module("example.com/a@v1.0.0")])
-            .unwrap();
-        synthetic_bundle::write(&directory.path().join("second"), &[old, new, module("example.com/b@v0.1.0")]).unwrap();
+        let (first, second) = ([old.clone(), module(modules[1])], [old, new, module(modules[3])]);
+        synthetic_bundle::write_with_log(&directory.path().join("first"), &first, &log, 400, &[]).unwrap();
+        synthetic_bundle::write_with_log(&directory.path().join("second"), &second, &log, 900, &[400]).unwrap();
         Self { directory }
     }
 

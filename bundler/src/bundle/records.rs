@@ -85,6 +85,7 @@ impl Records {
         let jobs = REQUESTS;
         let request = database::Request {
             versions: &wanted,
+            since: options.since_head,
             known: &known,
             held: &held,
             heads: &heads,

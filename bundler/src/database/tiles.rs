@@ -31,7 +31,10 @@ pub(super) fn lay_out<'a>(
     served: &[Head],
     caches: &[PathBuf],
 ) -> Result<Tiles> {
-    let all = tree::slice(head.size(), records.map(|record| record.id), served.iter().map(Head::size));
+    let mut all = tree::slice(head.size(), records.map(|record| record.id), served.iter().map(Head::size));
+    if let Some(since) = work.request.since {
+        all.extend(tree::since(since, head.size()));
+    }
     let in_tree = |tile: &Tile| tree::tile_of(tile.level(), tile.index(), head.size());
     let (asked, cut): (Vec<Tile>, Vec<Tile>) = all.iter().partition(|tile| in_tree(tile) == Some(**tile));
     let mut bytes = 0;

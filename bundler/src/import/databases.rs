@@ -13,6 +13,7 @@
 use super::heads::{self, HeadLine};
 use super::plan::Plan;
 use super::stage::{Facts, State};
+use super::waiting::WAITS;
 use super::{Head as BundleHead, LineNumber, NO_RECORD_HINT, Options, refuse, staged_change, staged_file};
 use crate::carrier::Carrier;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,6 +109,19 @@ impl<'a> Databases<'a> {
     /// Of the patterns that were allowed those that were needed.
     pub(crate) fn no_record(&self) -> Vec<String> {
         self.no_record.iter().cloned().collect()
+    }
+
+    /// Whether the tiles that join the bundle's head to the mirror's newest are perhaps nowhere: neither side names the
+    /// other's head.
+    pub(crate) fn may_need_bridge(&self, header: &Header) -> bool {
+        self.logs.iter().zip(&header.databases).any(|(log, stated)| {
+            let Some(newest) = log.known.last() else { return false };
+            let open = |note: &String| Head::open(note.as_bytes(), &log.key).ok();
+            let knows_ours =
+                stated.served.iter().chain([&stated.head]).filter_map(open).any(|head| head == newest.head);
+            let is_known = open(&stated.head).is_some_and(|head| log.known.iter().any(|line| line.head == head));
+            !knows_ours && !is_known
+        })
     }
 
     /// The keys of the databases.
@@ -401,7 +415,7 @@ fn needs_bridge(
     (older, newer): (&Head, &Head),
     tile: Tile,
 ) -> Error {
-    let path = staging(id).join("needs-bridge");
+    let path = staging(id).join(WAITS);
     let text = format!("{}\n{}", older.note(), newer.note());
     let message = format!("{}: needs-bridge {} {} {}", carrier.name(), key.name(), older.size(), newer.size());
     let write = || mirror.durable().create(&path)?.write_all(text.as_bytes());
@@ -415,7 +429,7 @@ fn needs_bridge(
         .because(newer.note())
         .hint(format!(
             "carry the two notes out ({} has them), make the bridge there: modferry bundle --bridge FILE -o BRIDGE, \
-             then here: modferry import BRIDGE BUNDLE MIRROR, with the flags of this import",
+             then here, with the flags of this import: modferry import BRIDGE MIRROR; this bundle waits in staging",
             full.display()
         ))
 }

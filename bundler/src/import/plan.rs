@@ -155,10 +155,12 @@ pub(crate) struct Plan {
     bytes: u64,
     /// Directories and derived files, an upper bound.
     dirs: u64,
-    /// Files that are published and need nothing.
+    /// Files of modules that are published and need nothing.
     pub(crate) known_files: u64,
-    /// Files of the manifest that get published, there or not.
+    /// Files of modules that get published, there or not.
     pub(crate) published: u64,
+    /// Files of checksum databases that are not published yet.
+    new_of_databases: u64,
     /// Versions without a record in the bundle and in the mirror.
     pub(crate) without: BTreeSet<ModuleVersion>,
 }
@@ -184,13 +186,14 @@ impl Plan {
                 _ => {}
             }
             let published = is_published(&entry.path);
-            plan.published += u64::from(published);
+            let of_module = entry.path.module().is_some();
+            plan.published += u64::from(published && of_module);
             if published {
                 match ledgers.place(&entry)? {
-                    Place::Nowhere => {}
+                    Place::Nowhere => plan.new_of_databases += u64::from(!of_module),
                     Place::Unrecorded => return Ok(()),
                     Place::Known => {
-                        plan.known_files += 1;
+                        plan.known_files += u64::from(of_module);
                         return Ok(());
                     }
                 }
@@ -217,7 +220,7 @@ impl Plan {
 
     /// Whether everything is in the mirror and needs nothing.
     pub(crate) fn is_there(&self) -> bool {
-        self.known_files == self.published
+        self.known_files == self.published && self.new_of_databases == 0
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Publish<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) judgement: &'a Judgement,
     pub(crate) databases: &'a Databases<'a>,
-    /// Files of the bundle that are published when it is done.
+    /// Files of modules of the bundle that are published when it is done.
     pub(crate) published: u64,
     /// The bundle is committed already, and something of it was lost since.
     pub(crate) is_repair: bool,
@@ -71,7 +71,7 @@ impl Publish<'_> {
         durable.sync()?;
         changes.apply(self.mirror, self.context)?;
         durable.sync()?;
-        let known = self.published - changes.new_files - new_tiles - new_records;
+        let known = self.published - changes.new_files;
         if !self.is_repair {
             self.commit(&changes, known)?;
         }

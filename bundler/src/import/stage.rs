@@ -77,6 +77,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) carrier: &'a dyn Carrier,
     pub(crate) mirror: &'a Mirror<'a>,
     pub(crate) head: &'a Head,
+    /// Stage also what is not published, for the bundle may have to wait without its medium.
+    pub(crate) keeps_texts: bool,
     pub(crate) context: &'a Context<'a>,
 }
 
@@ -327,7 +329,11 @@ impl Stage<'_> {
         if hash != entry.sha256 {
             let detail = format!("has sha256 {hash}, SHA256SUMS states {}", entry.sha256);
             shared.findings.find(&path, FindingKind::Hash, detail);
-        } else if is_published(&entry.path) {
+        } else if !is_published(&entry.path) {
+            if self.keeps_texts {
+                self.mirror.durable().create(&staged_file(&self.head.id, number))?.write_all(&bytes)?;
+            }
+        } else {
             match ledgers.place(entry)? {
                 Place::Known => {}
                 Place::Unrecorded if self.is_published_as(entry)? => shared.set(number, State::Published, None),

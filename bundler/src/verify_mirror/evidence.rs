@@ -1,8 +1,9 @@
 //! The evidence of a mirror: which bundles it says it took, and whether that can be believed.
 //!
 //! The list is taken before anything else is looked at. An import writes its evidence before the first file that it
-//! publishes, and `done` after the last, so whatever shows up later belongs to a bundle that is not done on this list, or
-//! not on it at all: it is under way, and its manifest names what it may publish. Of each bundle an id and a hash are kept.
+//! publishes, and `done` after the last, so whatever shows up later belongs to a bundle that is not done on this list,
+//! or not on it at all: it is under way, and its manifest names what it may publish. Of each bundle an id and a hash
+//! are kept.
 
 use super::Check;
 use super::finding::{Kind as FindingOf, MirrorFinding};
@@ -79,11 +80,11 @@ impl Evidence {
     }
 
     fn read_done(&self, check: &Check<'_>, id: &BundleId) -> Option<(JournalLine, String)> {
-        let path = evidence(id).join(DONE);
-        let subject = path.display().to_string();
-        let bytes = match check.files.kind(&path) {
+        let subject = format!("bundles/{}/{DONE}", id.hex());
+        let path = Path::new(&subject);
+        let bytes = match check.files.kind(path) {
             Ok(None) => return None,
-            Ok(Some(Kind::File(_))) => check.files.read(&path, MAX_LINE_BYTES),
+            Ok(Some(Kind::File(_))) => check.files.read(path, MAX_LINE_BYTES),
             Ok(Some(kind)) => {
                 check.not_a_file(&subject, kind);
                 return None;
@@ -162,7 +163,7 @@ impl Evidence {
     /// The head files of one bundle: the one whose id the directory has.
     fn check_bundle(&self, check: &Check<'_>, id: &BundleId) {
         let is_done = self.is_done(id);
-        let directory = evidence(id).display().to_string();
+        let directory = format!("bundles/{}", id.hex());
         let entries = check.entries(&directory);
         let size = |name: &str| match entries.iter().find(|(there, _)| there == name) {
             Some((_, Kind::File(size))) => Some(*size),
@@ -278,20 +279,20 @@ impl Check<'_> {
             match self.files.kind(Path::new(&subject))? {
                 None if is_done => self.findings.find(&subject, FindingKind::Missing, "missing from the evidence"),
                 None => {}
-                Some(Kind::File(is)) if size.is_none_or(|size| size == is) => {
-                    if self.reads_data() {
-                        self.has_hash(&subject, stated, HeadFile::Sha256Sums.name());
-                    }
-                }
-                Some(Kind::File(is)) => {
+                Some(Kind::File(is)) if size.is_some_and(|size| size != is) => {
                     let detail = format!("has {is} bytes, SIZES states {}", size.unwrap_or_default());
                     self.findings.find(&subject, FindingKind::Size, detail);
                 }
+                Some(Kind::File(_)) if self.reads_data() => {
+                    self.has_hash(&subject, stated, HeadFile::Sha256Sums.name());
+                }
+                Some(Kind::File(_)) => {}
                 Some(kind) => self.not_a_file(&subject, kind),
             }
         }
         let top = format!("{directory}/{EXTRA}");
-        let walked = self.walk(&top, |below, entries| {
+        // Only an interruption ends a walk early, and whoever called sees it too.
+        let _ = self.walk(&top, |below, entries| {
             for (name, kind) in entries.iter().filter(|(_, kind)| *kind != Kind::Directory) {
                 let subject = format!("{below}/{name}");
                 let path = &subject[directory.len() + 1..];
@@ -307,8 +308,6 @@ impl Check<'_> {
             }
             Ok(())
         });
-        // Only an interruption ends a walk early, and whoever called sees it too.
-        drop(walked);
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! The journal against the `done` files: each stands in it, in the order that their chain of hashes tells.
 //!
-//! What a crash leaves is no finding: a line that was cut off, before the same line whole; an older line of a bundle whose
-//! `done` file was lost and that was imported again.
+//! What a crash leaves is no finding: a line that was cut off, before the same line whole; an older line of a bundle
+//! whose `done` file was lost and that was imported again.
 
 use super::Check;
 use super::evidence::{Evidence, State};
 use super::finding::{Kind, MirrorFinding};
 use crate::error::Result;
-use crate::mirror::{DONE, JOURNAL, JournalLine, MAX_LINE_BYTES, evidence, hash_of};
+use crate::mirror::{DONE, JOURNAL, JournalLine, MAX_LINE_BYTES, hash_of};
 use modferry_format::finding::FindingKind;
 use modferry_format::{BundleId, FileSha256};
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ pub(super) fn check(check: &Check<'_>, evidence: &Evidence) -> Result<()> {
     let source = match check.files.open(Path::new(JOURNAL)) {
         Ok(source) => source,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if evidence.bundles().any(|(_, state)| matches!(state, State::Done(_))) {
+            let is_wanted = evidence.bundles().any(|(_, state)| matches!(state, State::Done(_)));
+            if is_wanted && !check.is_locked() {
                 check.findings.find(JOURNAL, FindingKind::Missing, "missing; the next import makes it again");
             }
             return Ok(());
@@ -86,7 +87,8 @@ impl Journal<'_> {
     }
 
     fn finish(self, evidence_of: &Evidence) {
-        let mut missing = 0;
+        // An import that has just written a `done` file adds its line.
+        let (is_under_way, mut missing) = (self.check.is_locked(), 0);
         for (id, state) in evidence_of.bundles() {
             match (state, self.lines.get(id)) {
                 (State::Done(hash), Some(line)) if hash != *line => {
@@ -94,16 +96,21 @@ impl Journal<'_> {
                 }
                 (State::Done(_), None) => {
                     missing += 1;
-                    self.find(format!("has no line of bundle {}, which is done; the next import adds it", id.hex()));
+                    if !is_under_way {
+                        self.find(format!(
+                            "has no line of bundle {}, which is done; the next import adds it",
+                            id.hex()
+                        ));
+                    }
                 }
                 _ => {}
             }
         }
         for id in self.lines.keys().filter(|id| !evidence_of.is_done(id)) {
-            let done = evidence(id).join(DONE);
+            let done = format!("bundles/{}/{DONE}", id.hex());
             // A damaged one has been told.
-            if self.check.files.kind(&done).is_ok_and(|kind| kind.is_none()) {
-                self.check.evidence(&done.display().to_string(), "missing, though the journal has the line of the bundle");
+            if self.check.files.kind(Path::new(&done)).is_ok_and(|kind| kind.is_none()) {
+                self.check.evidence(&done, "missing, though the journal has the line of the bundle");
             }
         }
         // At the end it is the line that is missing.

@@ -1,5 +1,5 @@
-//! Looks paths up in `SHA256SUMS` and `SIZES` of a bundle without reading them through: their lines are in order, so some
-//! twenty small reads find one among a million.
+//! Looks paths up in `SHA256SUMS` and `SIZES` of a bundle without reading them through: their lines are in order, so
+//! some twenty small reads find one among a million.
 
 use crate::source::Source;
 use modferry_format::BundlePath;
@@ -45,8 +45,8 @@ impl Manifest {
 
     /// Where the first line begins whose path is not before this one.
     fn seek(&self, path: &str) -> io::Result<u64> {
-        // All lines that begin before `low` are before the path; `best` is the first known that is not, and none that begins
-        // from `high` on is better.
+        // All lines that begin before `low` are before the path; `best` is the first known that is not, and none that
+        // begins from `high` on is better.
         let (mut low, mut high, mut best) = (0, self.source.size(), self.source.size());
         while low < high {
             let middle = low + (high - low) / 2;

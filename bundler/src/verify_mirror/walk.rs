@@ -12,8 +12,8 @@ use std::path::Path;
 pub(super) type Entries = Vec<(String, Kind)>;
 
 impl Check<'_> {
-    /// Hands `top` and every directory below it to `visit`, with what is in it; the directories that are left in the list
-    /// come next. Only the names of directories that wait are kept.
+    /// Hands `top` and every directory below it to `visit`, with what is in it; the directories that are left in the
+    /// list come next. Only the names of directories that wait are kept.
     pub(super) fn walk(&self, top: &str, mut visit: impl FnMut(&str, &mut Entries) -> Result<()>) -> Result<()> {
         let mut waiting = vec![top.to_owned()];
         while let Some(directory) = waiting.pop() {
@@ -26,8 +26,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What is in a directory; nothing for one that is gone. What cannot be read, or has a name that no file of ours can
-    /// have, is a finding.
+    /// What is in a directory; nothing for one that is gone. What cannot be read, or has a name that no file of ours
+    /// can have, is a finding.
     pub(super) fn entries(&self, directory: &str) -> Entries {
         let named = |(name, kind): (OsString, Kind)| match name.into_string() {
             Ok(name) => Some((name, kind)),

@@ -1,7 +1,10 @@
 //! A model of a file system that loses what was not synced, and what must hold of a mirror at any instant.
 
 use modferry::durable::{Step, Witness};
+use modferry_format::sumdb::prove::Prover;
+use modferry_format::sumdb::record::Lookup;
 use modferry_format::{BundlePath, FileSha256};
+use modferry_harness::database::Log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -198,6 +201,18 @@ pub(crate) fn check(mirror: &Path, whole: &Tree) -> Result<(), String> {
                         return Err(format!("{path} names {version}, and its {suffix} is not there"));
                     }
                 }
+            }
+        } else if let BundlePath::Lookup(name, version) = &path {
+            // Whoever can look a version up can prove its record.
+            let lookup = Lookup::parse(&bytes, version).map_err(|invalid| format!("{path}: {invalid}"))?;
+            let head = lookup.head(&Log::default().verifier()?).map_err(|error| format!("{path}: {error}"))?;
+            let mut prover = Prover::new(&head);
+            prover.record(&lookup.record).map_err(|refused| format!("{path}: {refused}"))?;
+            let read =
+                |tile| Ok::<_, String>(fs::read(mirror.join(BundlePath::Tile(name.clone(), tile).to_string())).ok());
+            prover.prove(read).map_err(|unproven| format!("{path}: {unproven}"))?;
+            if !download.join(format!("sumdb/{name}/supported")).is_file() {
+                return Err(format!("{path} is there, and go cannot know it"));
             }
         } else if let BundlePath::Latest(_) = &path {
             modferry_format::info::Info::from_canonical(&bytes).map_err(|invalid| format!("{path}: {invalid}"))?;

@@ -32,6 +32,7 @@ pub(crate) fn some() -> BTreeSet<ModuleVersion> {
 /// A fetch.
 pub(crate) struct Fetch {
     pub(crate) versions: BTreeSet<ModuleVersion>,
+    pub(crate) since: Option<u64>,
     pub(crate) known: BTreeSet<ModuleVersion>,
     pub(crate) held: BTreeSet<Tile>,
     pub(crate) heads: Vec<Head>,
@@ -80,6 +81,7 @@ impl Fetch {
             settings,
             environment: Environment::default(),
             interrupt: Interrupt::default(),
+            since: None,
             known: BTreeSet::new(),
             held: BTreeSet::new(),
             notes: Notes::default(),
@@ -95,6 +97,7 @@ impl Fetch {
     pub(crate) fn run(&self) -> Result<Slice> {
         let request = Request {
             versions: &self.versions,
+            since: self.since,
             known: &self.known,
             held: &self.held,
             heads: &self.heads,

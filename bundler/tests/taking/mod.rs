@@ -6,6 +6,7 @@ use modferry::durable::Witness;
 use modferry::error::Result;
 use modferry::import::{Options, Summary, import};
 use modferry::mirror::WhenLocked;
+use modferry_harness::database::Log;
 use std::path::Path;
 
 pub(crate) fn take(bundle: &Path, mirror: &Path, witness: Option<&dyn Witness>) -> Result<Summary> {
@@ -25,7 +26,7 @@ pub(crate) fn take_from(carrier: &dyn Carrier, mirror: &Path, witness: Option<&d
         mirror: mirror.to_owned(),
         unsigned: true,
         no_record: vec!["*".to_owned()],
-        database_keys: Vec::new(),
+        database_keys: vec![Log::default().verifier().unwrap()],
         dry_run: false,
         when_locked: WhenLocked::Fail,
         by: "test".to_owned(),

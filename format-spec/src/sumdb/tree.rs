@@ -7,6 +7,7 @@
 //! - A reader of record `id` in the tree `n` reads the frontier and `chain(0, id, n)`.
 //! - A reader that knows the tree `m` and moves to `n` reads [`own`]`(m, n)`, the frontier of `m` itself, and the chains of
 //!   all of `decompose(m)`.
+//! - [`since`] is that for all `m` of a range.
 //! - [`slice()`] is the union of all of that, and exactly what Go's client reads.
 //!
 //! Every function takes any `u64` and none overflows; Go's own limit for the size of a tree is `i64::MAX`.
@@ -97,6 +98,22 @@ pub fn own(m: u64, n: u64) -> impl Iterator<Item = Tile> {
         }
         let complete = n.checked_shr(shift(level + 1)).unwrap_or(0) > index;
         Tile::new(level, index, if complete { Tile::FULL_WIDTH } else { width })
+    })
+}
+
+/// The tiles by which every client with a head of `s` to `n` records finds its way to the head of `n`: all tiles of each
+/// level from the one on that was open at `s`, and the open ones in every width since. 8.3 KiB for 256 records in between.
+pub fn since(s: u64, n: u64) -> impl Iterator<Item = Tile> {
+    (0..=Tile::MAX_LEVEL).flat_map(move |level| {
+        let (first, end) = (entries(level + 1, s), entries(level, n).div_ceil(u64::from(Tile::FULL_WIDTH)));
+        let whole = (first..end).filter_map(move |index| tile_of(level, index, n));
+        let open = end.checked_sub(1).filter(|&index| index >= first).and_then(|index| tile_of(level, index, n));
+        let open = open.filter(|open| open.width() < Tile::FULL_WIDTH);
+        let narrower = open.into_iter().flat_map(move |open| {
+            let least = if open.index() == first { entries(level, s) % u64::from(Tile::FULL_WIDTH) } else { 1 };
+            (least.max(1) as u16..open.width()).filter_map(move |width| Tile::new(level, open.index(), width))
+        });
+        whole.chain(narrower)
     })
 }
 

@@ -100,3 +100,28 @@ proptest! {
         prop_assert!(tree::decompose(n).all(|subtree| frontier.contains(&tree::chain(subtree, n).next().unwrap())));
     }
 }
+
+#[test]
+fn a_range_of_heads_on_the_real_log_has_the_size_that_was_measured() {
+    let tiles: BTreeSet<Tile> = tree::since(71_000_000, 71_999_284).collect();
+    let level = |level| tiles.iter().filter(|tile| tile.level() == level && tile.width() == Tile::FULL_WIDTH).count();
+    assert_eq!((level(0), level(1)), (3_904, 15));
+    assert!(tree::since(300, 299).all(|tile| tile.index() <= 1));
+    assert_eq!(tree::since(u64::MAX, u64::MAX).count(), 8);
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Whatever head of the range a client has: the slice for that head is in it.
+    #[test]
+    fn every_head_of_a_range_is_served(n in 1_u64..300_000, a in any::<u64>(), b in any::<u64>()) {
+        let (s, m) = (a % (n + 1), b % (n + 1));
+        let (s, m) = (s.min(m), s.max(m));
+        let tiles: BTreeSet<Tile> = tree::since(s, n).collect();
+        let wanted: BTreeSet<Tile> = tree::slice(n, [], [m]);
+        prop_assert!(wanted.is_subset(&tiles), "{s} {m} {n}: {:?}", wanted.difference(&tiles).collect::<Vec<_>>());
+        let in_tree = |tile: &Tile| tree::tile_of(tile.level(), tile.index(), n).is_some_and(|whole| tile.width() <= whole.width());
+        prop_assert!(tiles.iter().all(in_tree));
+    }
+}

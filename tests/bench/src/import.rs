@@ -21,6 +21,8 @@ const COPY_BAR: f64 = 1.25;
 const IMPORT_BAR: f64 = 0.25;
 /// Wall time of an import into the large mirror, as a share of one into an empty mirror.
 const LARGE_BAR: f64 = 1.2;
+/// CPU time of the proof by the checksum database, as a share of the import of the same bundle.
+const PROOF_BAR: f64 = 0.1;
 /// Largest memory of an import, in MiB.
 const MEMORY_BAR: f64 = 64.0;
 /// Modules of the large mirror, each with this many versions.
@@ -56,11 +58,15 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
         place(&format!("{name}-{}", count.get()))
     };
     say(&format!("making a mirror of {} versions ...", LARGE.0 * LARGE.1));
-    let import = |mirror: &Path| {
+    let plain = place("plain");
+    let arguments = [&arguments[..3], &[plain.as_os_str(), OsStr::new("--without-checksum-database")]].concat();
+    project::once(command(modferry, &arguments, &variables))?;
+    let import_of = |bundle: &Path, mirror: &Path| {
         let arguments = [bundle.as_os_str(), mirror.as_os_str()];
         let flags = ["import", "--quiet", "--unsigned", "--no-record", "*"].map(OsStr::new);
         command(modferry, &[&flags[..], &arguments[..]].concat(), &[])
     };
+    let import = |mirror: &Path| import_of(&bundle, mirror);
     make_large(&large, modferry, directory.path())?;
     let before = Traces::of(&large)?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -97,11 +103,22 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
             prepare: Box::new(|| before.restore(&large, &fresh("aside"))),
             command: Box::new(|| import(&large)),
         },
+        Contender {
+            name: "the proof by the checksum database alone",
+            prepare: Box::new(|| Ok(())),
+            command: Box::new(|| command(&this, &[OsStr::new("prove-log"), bundle.as_os_str()], &[])),
+        },
+        Contender {
+            name: "`modferry import` of the same modules without the checksum database",
+            prepare: Box::new(|| Ok(())),
+            command: Box::new(|| import_of(&plain, &fresh("without"))),
+        },
     ];
     let runs = compare(&contenders, rounds)?;
     ratio("copy, sha256 and durability / cp -r and sync, wall", &runs[1], &runs[0], |run| run.wall, COPY_BAR);
     ratio("import / go mod verify, wall", &runs[3], &runs[2], |run| run.wall, IMPORT_BAR);
     ratio("into the large mirror / into an empty one, wall", &runs[4], &runs[3], |run| run.wall, LARGE_BAR);
+    ratio("proof / import into an empty mirror, CPU", &runs[5], &runs[3], |run| run.cpu, PROOF_BAR);
     let memory = runs[3].iter().chain(&runs[4]).map(|run| run.rss_mib).fold(0.0, f64::max);
     let verdict = if memory <= MEMORY_BAR { "met" } else { "NOT MET" };
     say(&format!("memory of import: at most {memory:.1} MiB, bar {MEMORY_BAR}: {verdict}"));

@@ -73,6 +73,9 @@ enum Benchmark {
     /// Copies a bundle with the code that import uses: hashed, synced, named
     #[command(hide = true)]
     Copy { bundle: PathBuf, directory: PathBuf },
+    /// Proves what a bundle carries of checksum databases
+    #[command(hide = true)]
+    ProveLog { bundle: PathBuf },
     /// Makes the h1 of every zip below a directory, on all processors
     #[command(hide = true)]
     Prove { directory: PathBuf },
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Benchmark::Server { rounds } => server::run(rounds),
         Benchmark::Slice { rounds, real } => slice::run(rounds, real),
         Benchmark::FetchSlice { gosumdb, out } => slice::fetch(&gosumdb, &out),
+        Benchmark::ProveLog { bundle } => slice::prove_log(&bundle),
         Benchmark::Copy { bundle, directory } => import::copy(&bundle, &directory),
         Benchmark::Measure { command } => measure::print(&command),
         Benchmark::Hash { directory } => verify::hash(&directory),

@@ -9,13 +9,16 @@ use crate::measure::{Contender, command, compare, say, say_machine, spread_of};
 use modferry::context::{Context, Environment, Interrupt, Silent};
 use modferry::database::{self, Patience, REQUESTS, Request, Settings, Slice};
 use modferry::{go_command, module_cache};
-use modferry_format::ModuleVersion;
+use modferry_format::check::{self, Checker};
 use modferry_format::database::Tile;
+use modferry_format::header::Header;
+use modferry_format::root::HeadFile;
 use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::tree;
-use modferry_harness::Outcome;
+use modferry_format::{BundlePath, ModuleVersion};
 use modferry_harness::database::server::{Misbehaviour, Server};
 use modferry_harness::database::{Log, filler};
+use modferry_harness::{Outcome, at};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -76,6 +79,7 @@ pub(crate) fn fetch(gosumdb: &str, out: &Path) -> Outcome<()> {
 fn slice(versions: &BTreeSet<ModuleVersion>, goproxy: &str, gosumdb: &str, out: &Path) -> Outcome<Slice> {
     let request = Request {
         versions,
+        since: None,
         known: &BTreeSet::new(),
         held: &BTreeSet::new(),
         heads: &[],
@@ -183,4 +187,26 @@ fn scattered(n: u64, size: u64) -> u64 {
 
 fn verdict(what: &str, figure: f64, bar: f64) {
     say(&format!("{what}: {figure:.2} s, bar {bar}: {}", if figure <= bar { "met" } else { "NOT MET" }));
+}
+
+/// `prove-log BUNDLE`: what an import does for the checksum database of a bundle besides bringing its files to the disk.
+pub(crate) fn prove_log(bundle: &Path) -> Outcome<()> {
+    let path = bundle.join(HeadFile::BundleJson.name());
+    let header = Header::parse(&fs::read(&path).map_err(at(&path))?).map_err(|error| error.to_string())?;
+    let mut checker = Checker::new(&header);
+    for entry in walkdir::WalkDir::new(bundle.join("download/sumdb")).sort_by_file_name().into_iter().flatten() {
+        let name = entry.path().strip_prefix(bundle).ok().and_then(Path::to_str).unwrap_or_default();
+        let Ok(file) = name.parse::<BundlePath>() else { continue };
+        let size = entry.metadata().map_err(at(entry.path()))?.len();
+        let wanted = check::wants_bytes(&file).is_some();
+        let bytes = wanted.then(|| fs::read(entry.path())).transpose().map_err(at(entry.path()))?;
+        checker.file(&file, size, bytes.as_deref());
+    }
+    for part in checker.databases().parts() {
+        let name = part.key().name().clone();
+        let get = |tile: Tile| fs::read(bundle.join(BundlePath::Tile(name.clone(), tile).to_string())).map(Some);
+        let proven = part.prove(get).map_err(|error| error.to_string())?;
+        say(&format!("{name}: {} records, {} tiles read", part.records().len(), proven.files));
+    }
+    Ok(())
 }
