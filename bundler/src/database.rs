@@ -15,23 +15,18 @@
 //! OUT/NAME/tile/8/0/x188/625
 //! ```
 //!
-//! `client` speaks HTTP, `remote` asks until there is an answer.
+//! What speaks HTTP is `crate::fetch`.
 
-mod addresses;
-mod authorities;
-mod client;
 mod gate;
 mod lookups;
-mod netrc;
 mod place;
-mod proxies;
-mod remote;
 mod tiles;
 
-pub use remote::Patience;
+pub use crate::fetch::Patience;
 
 use crate::context::{Context, Event, Interrupt};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::remote::{self, Answer, Reader};
 use crate::{go_command, jobs};
 use modferry_format::ModuleVersion;
 use modferry_format::check;
@@ -42,7 +37,6 @@ use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::sumdb::note;
 use modferry_format::sumdb::record::Record;
 use place::Place;
-use remote::{Answer, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ pub mod database;
 pub mod durable;
 pub mod env;
 pub mod error;
+mod fetch;
 mod findings;
 pub mod go_command;
 pub mod head;

@@ -4,9 +4,9 @@
 //! In an answer the text must be that of the version, and the note must be signed; its head is remembered, for somebody
 //! may have stored it. Most notes are alike, so each is opened once.
 
-use crate::database::remote::{Answer, Base};
 use crate::database::{Work, not_opened};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::remote::{Answer, Base};
 use modferry_format::ModuleVersion;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::record::{self, Lookup, Record};

@@ -6,8 +6,8 @@
 //! - A partial tile that is not there is cut from the full one, which the log may have by now.
 
 use crate::database::Work;
-use crate::database::remote::{Answer, words};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::remote::{Answer, words};
 use modferry_format::database::Tile;
 use modferry_format::sumdb::hash::TreeHash;
 use modferry_format::sumdb::head::Head;

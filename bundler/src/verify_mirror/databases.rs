@@ -217,7 +217,8 @@ impl Log {
             check.findings.find(&subject, FindingKind::DatabaseKey, format!("bundles state {} keys of it", keys.len()));
         }
         check.context.progress.event(Event::Note(&format!(
-            "{name}: cannot be proven without --database-key; it is judged by the key that the mirror's own evidence states: {key}"
+            "{name}: cannot be proven without --database-key; it is judged by the key that the mirror's own evidence \
+             states: {key}"
         )));
         key.parse().ok()
     }

@@ -20,7 +20,7 @@ const FILES: [&str; 6] = [
 
 /// What could be read; files that cannot are passed over, as Go does it. A server that then has no known authority is
 /// an error of its own.
-pub(super) fn of(environment: &Environment) -> Vec<Certificate<'static>> {
+pub(crate) fn of(environment: &Environment) -> Vec<Certificate<'static>> {
     let mut found = vec![system()];
     if let Some(file) = environment.get("SSL_CERT_FILE") {
         found.push(rustls_native_certs::load_certs_from_paths(Some(Path::new(file)), None));

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// The proxies of an environment.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     http: Option<String>,
     https: Option<String>,
     not_for: Vec<Exception>,
@@ -26,7 +26,7 @@ enum Exception {
 }
 
 impl Proxies {
-    pub(super) fn of(environment: &Environment) -> Self {
+    pub(crate) fn of(environment: &Environment) -> Self {
         let get = |name: &str| {
             let value = environment.get(name).or_else(|| environment.get(&name.to_ascii_lowercase()));
             value.and_then(|value| value.to_str()).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
@@ -38,7 +38,7 @@ impl Proxies {
     }
 
     /// The proxy for a request; the host without brackets.
-    pub(super) fn proxy(&self, is_https: bool, host: &str, port: u16) -> Option<String> {
+    pub(crate) fn proxy(&self, is_https: bool, host: &str, port: u16) -> Option<String> {
         let proxy = if is_https { self.https.as_ref() } else { self.http.as_ref() }?;
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let address: Option<IpAddr> = host.parse().ok();

@@ -21,7 +21,7 @@ const FAILED: Duration = Duration::from_secs(1);
 
 /// A resolver with a memory.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
+pub(crate) struct Addresses {
     system: DefaultResolver,
     known: Mutex<BTreeMap<String, Known>>,
 }

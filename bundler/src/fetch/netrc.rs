@@ -9,7 +9,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// The machines of a netrc file.
 #[derive(Clone, Default)]
-pub(super) struct Netrc(Vec<Machine>);
+pub(crate) struct Netrc(Vec<Machine>);
 
 #[derive(Clone, Default)]
 struct Machine {
@@ -21,7 +21,7 @@ struct Machine {
 impl Netrc {
     /// The file that NETRC names, else the one in the home directory. Without a file nobody has a password, and one that
     /// cannot be read is passed over, as go does it.
-    pub(super) fn of(environment: &Environment) -> Self {
+    pub(crate) fn of(environment: &Environment) -> Self {
         let file = environment.get("NETRC").map(PathBuf::from).or_else(|| {
             let (home, name) = if cfg!(windows) { ("USERPROFILE", "_netrc") } else { ("HOME", ".netrc") };
             environment.get(home).map(|home| PathBuf::from(home).join(name))
@@ -62,7 +62,7 @@ impl Netrc {
     }
 
     /// Login and password for exactly this host.
-    pub(super) fn credentials(&self, host: &str) -> Option<(&str, &str)> {
+    pub(crate) fn credentials(&self, host: &str) -> Option<(&str, &str)> {
         let machine = self.0.iter().find(|machine| machine.host == host)?;
         Some((&machine.login, &machine.password))
     }

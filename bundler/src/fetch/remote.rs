@@ -1,4 +1,4 @@
-//! A database at its place, HTTP or files: asked until there is an answer, within limits.
+//! A place, HTTP or files: asked until there is an answer, within limits.
 //!
 //! | answer | what it means |
 //! |---|---|
@@ -9,11 +9,11 @@
 //! | anything else | an error that shows status and words: asking again would change nothing |
 
 use crate::context::Interrupt;
-use crate::database::client::{Client, Failure, Limits, unescaped};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::client::{Client, Failure, Limits, Sink, unescaped};
 use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -54,12 +54,14 @@ impl Default for Patience {
 const GROWTH: u32 = 3;
 /// How often a wait looks whether the user wants to stop.
 const POLL: Duration = Duration::from_millis(50);
+/// Bytes of a file that are handed on at once.
+const FILE_PIECE: usize = 256 * 1024;
 /// Longest part of a server's words in a message, in characters.
 const MAX_SHOWN: usize = 300;
 
 /// What is at a place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// The bytes.
     Found(Vec<u8>),
     /// Nothing, and what the server says about it.
@@ -67,7 +69,7 @@ pub(super) enum Answer {
 }
 
 /// Asks places, over HTTP and in files.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     client: Client,
     patience: Patience,
     interrupt: &'a Interrupt,
@@ -78,7 +80,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         environment: &crate::context::Environment,
         uses_netrc: bool,
         patience: Patience,
@@ -92,28 +94,38 @@ impl<'a> Reader<'a> {
     }
 
     /// Requests made so far, those that failed too.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Bytes of all bodies so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// Waits for the time before `attempt`, and longer if a server has asked for it.
-    pub(super) fn wait(&self, attempt: u32) -> Result<()> {
+    pub(crate) fn wait(&self, attempt: u32) -> Result<()> {
         let wait = self.patience.first_wait.saturating_mul(GROWTH.saturating_pow(attempt.saturating_sub(1)));
         self.sleep_until(Instant::now() + wait.min(self.patience.longest_wait))
     }
 
     /// Asks for what is at `path` under `base`, `limit` bytes at most.
-    pub(super) fn get(&self, base: &Base, path: &str, limit: usize) -> Result<Answer> {
+    pub(crate) fn get(&self, base: &Base, path: &str, limit: usize) -> Result<Answer> {
         self.get_patiently(base, path, limit, self.patience.attempts)
     }
 
     /// The same, `attempts` times at most.
-    pub(super) fn get_patiently(&self, base: &Base, path: &str, limit: usize, attempts: u32) -> Result<Answer> {
+    pub(crate) fn get_patiently(&self, base: &Base, path: &str, limit: usize, attempts: u32) -> Result<Answer> {
+        let mut bytes = Vec::new();
+        Ok(match self.pass(base, path, limit as u64, &mut bytes, attempts)? {
+            Passed::All(_) => Answer::Found(bytes),
+            Passed::Absent(words) => Answer::Absent(words),
+        })
+    }
+
+    /// Asks for what is at `path` under `base`, `limit` bytes at most, and hands it on as it comes; what came of an attempt
+    /// that broke is forgotten.
+    pub(crate) fn pass(&self, base: &Base, path: &str, limit: u64, to: &mut dyn Sink, attempts: u32) -> Result<Passed> {
         let url = base.url(path);
         let mut attempt = 0;
         loop {
@@ -121,7 +133,7 @@ impl<'a> Reader<'a> {
             self.pause()?;
             attempt += 1;
             self.requests.fetch_add(1, Ordering::Relaxed);
-            let (error, most) = match self.once(base, &url, path, limit)? {
+            let (error, most) = match self.once(base, &url, path, limit, to)? {
                 Once::Answer(answer) => return Ok(answer),
                 Once::Again { error, most } => (error, most),
             };
@@ -133,12 +145,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn once(&self, base: &Base, url: &str, path: &str, limit: usize) -> Result<Once> {
+    fn once(&self, base: &Base, url: &str, path: &str, limit: u64, to: &mut dyn Sink) -> Result<Once> {
         if let Base::Directory(directory) = base {
-            return self.file(directory.join(path), limit).map(Once::Answer);
+            return self.file(&directory.join(path), limit, to).map(Once::Answer);
         }
         let network = |tried: String| Error::new(ErrorKind::Network, format!("{}: {tried}", shown(url)));
-        let reply = match self.client.get(url, limit) {
+        let reply = match self.client.get(url, limit, to) {
             Ok(reply) => reply,
             Err(Failure::Unreachable(words)) => {
                 let error = network("could not be reached".to_owned()).because(words);
@@ -149,17 +161,18 @@ impl<'a> Reader<'a> {
                 let error = network("no whole answer came".to_owned()).because(words);
                 return Ok(Once::Again { error, most: u32::MAX });
             }
+            Err(Failure::Own(error)) => return Err(own(&error)),
             Err(Failure::Lasting(words)) => {
                 let hint = "a private certificate authority is named by SSL_CERT_FILE, a proxy by HTTPS_PROXY";
                 return Err(network("could not be asked".to_owned()).because(words).hint(hint));
             }
         };
-        self.bytes.fetch_add(reply.body.len() as u64, Ordering::Relaxed);
-        let words = words(&reply.body);
+        self.bytes.fetch_add(reply.size, Ordering::Relaxed);
+        let words = words(&reply.words);
         let answered = |error: Error| if words.is_empty() { error } else { error.because(words.clone()) };
         match reply.status {
-            200 => Ok(Once::Answer(Answer::Found(reply.body))),
-            404 | 410 => Ok(Once::Answer(Answer::Absent(words))),
+            200 => Ok(Once::Answer(Passed::All(reply.size))),
+            404 | 410 => Ok(Once::Answer(Passed::Absent(words))),
             status @ (408 | 429 | 500..=599) => {
                 if let Some(asked) = reply.retry_after {
                     let until = Instant::now() + asked.min(self.patience.longest_wait);
@@ -174,21 +187,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn file(&self, path: PathBuf, limit: usize) -> Result<Answer> {
-        let mut bytes = Vec::new();
-        let read = fs::File::open(&path).and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes));
-        match read {
-            Ok(_) if bytes.len() > limit => {
-                Err(Error::new(ErrorKind::Io, format!("{}: larger than {limit} bytes", path.display())))
-            }
-            Ok(_) => {
-                self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                Ok(Answer::Found(bytes))
-            }
+    fn file(&self, path: &Path, limit: u64, to: &mut dyn Sink) -> Result<Passed> {
+        let failed = |error: &io::Error| Error::io(path, "could not be read", error);
+        let mut file = match fs::File::open(path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(Answer::Absent(format!("{}: {error}", path.display())))
+                return Ok(Passed::Absent(format!("{}: {error}", path.display())));
             }
-            Err(error) => Err(Error::io(&path, "could not be read", &error)),
+            opened => opened.map_err(|error| failed(&error))?,
+        };
+        to.restart().map_err(|error| own(&error))?;
+        let (mut piece, mut size) = (vec![0; FILE_PIECE], 0);
+        loop {
+            let got = file.read(&mut piece).map_err(|error| failed(&error))?;
+            if got == 0 {
+                self.bytes.fetch_add(size, Ordering::Relaxed);
+                return Ok(Passed::All(size));
+            }
+            size += got as u64;
+            if size > limit {
+                return Err(Error::new(ErrorKind::Io, format!("{}: larger than {limit} bytes", path.display())));
+            }
+            to.write_all(&piece[..got]).map_err(|error| own(&error))?;
         }
     }
 
@@ -209,9 +228,24 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What came of something that was handed on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// All of it, so many bytes.
+    All(u64),
+    /// It is not there, in the server's words.
+    Absent(String),
+}
+
+/// What came could not be kept: the disk is full, most likely.
+fn own(error: &io::Error) -> Error {
+    Error::io(Path::new("work space"), "what came could not be kept", error)
+        .hint("free some space, or name a place with more for the work: --cache-dir DIR")
+}
+
 /// What one attempt came to.
 enum Once {
-    Answer(Answer),
+    Answer(Passed),
     Again {
         error: Error,
         /// Most attempts for what failed so.
@@ -221,7 +255,7 @@ enum Once {
 
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Base {
+pub(crate) enum Base {
     /// At a URL without a slash at its end.
     Http(String),
     /// In files.
@@ -230,7 +264,7 @@ pub(super) enum Base {
 
 impl Base {
     /// Reads a URL of GOPROXY or GOSUMDB: http, https or file.
-    pub(super) fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let invalid = |reason: &str| Error::new(ErrorKind::Usage, format!("{}: {reason}", shown(url)));
         match url.split_once("://") {
             Some(("http" | "https", rest)) if !rest.is_empty() && !rest.starts_with('/') => {
@@ -254,7 +288,7 @@ impl Base {
     }
 
     /// A place below this one.
-    pub(super) fn join(&self, path: &str) -> Self {
+    pub(crate) fn join(&self, path: &str) -> Self {
         match self {
             Self::Http(url) => Self::Http(format!("{url}/{path}")),
             Self::Directory(directory) => Self::Directory(directory.join(path)),
@@ -270,7 +304,7 @@ impl Base {
     }
 
     /// How messages name what is below.
-    pub(super) fn shown(&self, path: &str) -> String {
+    pub(crate) fn shown(&self, path: &str) -> String {
         shown(&self.url(path))
     }
 }
@@ -289,7 +323,7 @@ fn shown(url: &str) -> String {
 }
 
 /// The beginning of what a server says, fit for a terminal.
-pub(super) fn words(body: &[u8]) -> String {
+pub(crate) fn words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let plain = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut words: String = plain.take(MAX_SHOWN).collect();

@@ -3,21 +3,23 @@
 //! - HTTPS with the authorities of the system and of SSL_CERT_FILE and SSL_CERT_DIR; HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
 //!   logins of netrc, for the exact host and https only; a login in the URL itself: all as the go command has it
 //! - redirects are followed here, so each step gets its own proxy and login; never from https to http
-//! - a connection has a limit to be made and every read has one, a request has none: a slow server is no broken one
+//! - a connection has a limit to be made and every read has one; a request has none, but a least rate: a slow server is no
+//!   broken one, and one that gives a byte now and then is
 //! - nothing is tried again; [`super::remote`] does that
 //!
 //! Every request through a proxy is tunnelled by CONNECT, those for plain http too (ureq knows no other way); a proxy may
 //! refuse that for port 80.
 
 use crate::context::Environment;
-use crate::database::addresses::Addresses;
-use crate::database::authorities;
-use crate::database::netrc::Netrc;
-use crate::database::proxies::Proxies;
+use crate::fetch::addresses::Addresses;
+use crate::fetch::authorities;
+use crate::fetch::netrc::Netrc;
+use crate::fetch::proxies::Proxies;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::{Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
@@ -27,11 +29,15 @@ use ureq::{Agent, Proxy};
 const MAX_REDIRECTS: usize = 10;
 /// Longest part of a body that is read of an answer that is not 200, in bytes.
 const MAX_WORDS: u64 = 16 * 1024;
+/// Least rate of a body, in bytes a second, over as long as a stall may last.
+const LEAST_RATE: u64 = 1024;
+/// Bytes of a body that are handed on at once.
+const PIECE: usize = 64 * 1024;
 /// How this program calls itself.
 const USER_AGENT: &str = concat!("modferry/", env!("CARGO_PKG_VERSION"));
 
 /// An HTTP client, for many threads at once.
-pub(super) struct Client {
+pub(crate) struct Client {
     /// By proxy; none is the direct way.
     agents: Mutex<BTreeMap<Option<String>, Agent>>,
     tls: TlsConfig,
@@ -42,46 +48,70 @@ pub(super) struct Client {
 
 /// What a server answered.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     /// Its status, of no redirect.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Retry-After, if it is a number of seconds.
-    pub(super) retry_after: Option<Duration>,
-    /// The body, or of other answers than 200 its beginning.
-    pub(super) body: Vec<u8>,
+    pub(crate) retry_after: Option<Duration>,
+    /// Bytes of the body of a 200, which went to the sink.
+    pub(crate) size: u64,
+    /// The beginning of the body of other answers.
+    pub(crate) words: Vec<u8>,
+}
+
+/// Takes a body; begins anew when a request is made again.
+pub(crate) trait Sink: Write {
+    /// Forgets what came so far.
+    fn restart(&mut self) -> io::Result<()>;
+}
+
+impl Sink for Vec<u8> {
+    fn restart(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
+impl Sink for File {
+    fn restart(&mut self) -> io::Result<()> {
+        self.set_len(0)?;
+        self.rewind()
+    }
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No connection: nobody listens, or there is no such host.
     Unreachable(String),
     /// A connection that broke or stalled.
     Broken(String),
+    /// What came could not be kept.
+    Own(io::Error),
     /// What the next try would meet again: a certificate, a URL, a proxy that refuses.
     Lasting(String),
 }
 
 /// The limits of one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// To have a connection, TLS included.
-    pub(super) connect: Duration,
+    pub(crate) connect: Duration,
     /// Between two bytes.
-    pub(super) stall: Duration,
+    pub(crate) stall: Duration,
     /// Connections kept open.
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
 }
 
 impl Client {
-    pub(super) fn new(environment: &Environment, uses_netrc: bool, limits: Limits) -> Self {
+    pub(crate) fn new(environment: &Environment, uses_netrc: bool, limits: Limits) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities::of(environment))).build();
         let netrc = if uses_netrc { Netrc::of(environment) } else { Netrc::default() };
         Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), netrc }
     }
 
     /// Asks once. A body of 200 that is larger than `limit` bytes is a failure.
-    pub(super) fn get(&self, url: &str, limit: usize) -> Result<Reply, Failure> {
+    pub(crate) fn get(&self, url: &str, limit: u64, to: &mut dyn Sink) -> Result<Reply, Failure> {
         let mut url: Uri = url.parse().map_err(|_| Failure::Lasting("not a URL".to_owned()))?;
         for _ in 0..=MAX_REDIRECTS {
             let mut response = self.ask(&url)?;
@@ -95,20 +125,43 @@ impl Client {
                 continue;
             }
             let retry_after = header(header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-            let mut body = Vec::new();
-            let most = if status == 200 { limit as u64 + 1 } else { MAX_WORDS };
-            let read = response.body_mut().as_reader().take(most).read_to_end(&mut body);
-            match read {
-                _ if status == 200 && body.len() > limit => {
-                    return Err(Failure::Lasting(format!("answers with more than {limit} bytes")));
-                }
-                // Of a refusal any words will do.
-                Err(error) if status == 200 => return Err(Failure::Broken(error.to_string())),
-                _ => {}
+            let retry_after = retry_after.map(Duration::from_secs);
+            let mut body = response.body_mut().as_reader();
+            if status == 200 {
+                let size = self.pass(&mut body, limit, to)?;
+                return Ok(Reply { status, retry_after, size, words: Vec::new() });
             }
-            return Ok(Reply { status, retry_after: retry_after.map(Duration::from_secs), body });
+            let mut words = Vec::new();
+            // Of a refusal any words will do.
+            let _ = body.take(MAX_WORDS).read_to_end(&mut words);
+            return Ok(Reply { status, retry_after, size: 0, words });
         }
         Err(Failure::Lasting(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Hands a body on, and says how long it was.
+    fn pass(&self, body: &mut dyn Read, limit: u64, to: &mut dyn Sink) -> Result<u64, Failure> {
+        to.restart().map_err(Failure::Own)?;
+        let mut piece = vec![0; PIECE.min(usize::try_from(limit).unwrap_or(PIECE) + 1)];
+        let (mut size, mut since, mut in_time) = (0, Instant::now(), 0);
+        loop {
+            let got = body.read(&mut piece).map_err(|error| Failure::Broken(error.to_string()))?;
+            if got == 0 {
+                return Ok(size);
+            }
+            size += got as u64;
+            if size > limit {
+                return Err(Failure::Lasting(format!("answers with more than {limit} bytes")));
+            }
+            to.write_all(&piece[..got]).map_err(Failure::Own)?;
+            in_time += got as u64;
+            if since.elapsed() >= self.limits.stall {
+                if in_time < LEAST_RATE * self.limits.stall.as_secs() {
+                    return Err(Failure::Broken(format!("slower than {LEAST_RATE} bytes a second")));
+                }
+                (since, in_time) = (Instant::now(), 0);
+            }
+        }
     }
 
     fn ask(&self, url: &Uri) -> Result<ureq::http::Response<ureq::Body>, Failure> {
@@ -181,7 +234,7 @@ fn redirected(from: &Uri, location: &str) -> Option<Uri> {
 }
 
 /// `%41` as `A`.
-pub(super) fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -1,0 +1,15 @@
+//! Fetches over HTTP and from files, as the go command would: one client for all that is not fetched by go itself.
+//!
+//! - [`client`]: one request, with `proxies`, `netrc`, `authorities` and `addresses`
+//! - [`remote`]: asks a place until there is an answer
+//! - [`proxy_list`]: the entries of GOPROXY
+
+mod addresses;
+mod authorities;
+pub(crate) mod client;
+mod netrc;
+mod proxies;
+pub(crate) mod proxy_list;
+pub(crate) mod remote;
+
+pub use remote::Patience;
