@@ -11,6 +11,7 @@
 //! Whatever stops it before the last step leaves nothing at the output, and the zips that have arrived in the cache
 //! directory, where the next run finds them.
 
+mod ahead;
 mod imports;
 mod output;
 pub(crate) mod pack;
@@ -29,6 +30,7 @@ use crate::go_command::{self, Go, Settings, version_numbers};
 use crate::heads_file;
 use crate::module_cache;
 use crate::work_space::WorkSpace;
+use ahead::Ahead;
 use modferry_format::go_sum::GoSum;
 use modferry_format::header::{Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation};
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
@@ -56,6 +58,8 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.
     pub dry_run: bool,
+    /// Who fetches zips.
+    pub fetch: Fetch,
     /// Patterns of modules that may come without a record, beside those of GONOSUMDB.
     pub no_record: Vec<String>,
     /// Carry nothing of the checksum database.
@@ -70,6 +74,15 @@ pub struct Options {
     pub since_head: Option<u64>,
     /// Files with tree heads to join; no modules are carried then.
     pub bridge: Vec<PathBuf>,
+}
+
+/// Who fetches zips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    /// We do, many at a time, and go verifies them; what cannot be had in this way go fetches.
+    Ahead,
+    /// Go does: slower, and the reference.
+    Go,
 }
 
 /// What was made.
@@ -187,12 +200,22 @@ fn make(
     let caches = space.caches();
     let query_dir = space.scratch("query")?;
     let settings = select_go(requests, found, &query_dir, context)?;
-    let go = Go::new(&settings, found, &context.environment, &caches, context.interrupt.clone());
+    // A module that has a record all the same is held to it when the records have come.
+    let childs = settings.without_records_of(&options.no_record);
+    let go = Go::new(&childs, found, &context.environment, &caches, context.interrupt.clone());
     let mut sources = space.sources();
     let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
     sources.extend(users.clone());
     let with_sources = go.with_sources(&sources);
-    let resolver = Resolver { plain: &go, with_sources: &with_sources, module_cache: &caches.modules, context };
+    let ahead = (options.fetch == Fetch::Ahead).then(|| Ahead::new(&settings, &caches.modules, context));
+    let resolver = Resolver {
+        plain: &go,
+        with_sources: &with_sources,
+        ahead: ahead.as_ref(),
+        sources: &sources,
+        module_cache: &caches.modules,
+        context,
+    };
 
     context.progress.event(Event::Step("resolving"));
     let mut closure = Closure::default();
@@ -237,7 +260,8 @@ fn make(
     closure.statements.extend(records.statement());
 
     context.progress.event(Event::Step("proving"));
-    let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), context)?;
+    let proofs = ahead.map(Ahead::into_proofs).unwrap_or_default();
+    let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
     let mut header = closure.header(created, go.version(), &records);

@@ -106,6 +106,9 @@ pub(crate) struct Bundle {
     /// Resolve everything and say what would be carried, but make no bundle
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Who fetches zips: modferry, many at a time, or go, which takes longer and comes to the same
+    #[arg(long, value_enum, default_value_t = Fetch::Ahead, value_name = "HOW")]
+    pub(crate) fetch: Fetch,
     /// Take modules of this pattern (as in GONOSUMDB) though the checksum database has no record of them; those of
     /// GONOSUMDB and GOPRIVATE need no flag; may be repeated
     #[arg(long, value_name = "PATTERN")]
@@ -130,6 +133,15 @@ pub(crate) struct Bundle {
     /// Carry no module, only what joins the tree heads in this file: the text that import prints where it needs a bridge
     #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "base"])]
     pub(crate) bridge: Vec<PathBuf>,
+}
+
+/// Who fetches zips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fetch {
+    /// modferry fetches them before go asks; go verifies them, and fetches what cannot be had in this way
+    Ahead,
+    /// go fetches them
+    Go,
 }
 
 /// Levels of a closure.

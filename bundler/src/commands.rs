@@ -287,6 +287,10 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         },
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
+        fetch: match arguments.fetch {
+            cli::Fetch::Ahead => bundle::Fetch::Ahead,
+            cli::Fetch::Go => bundle::Fetch::Go,
+        },
         no_record: arguments.no_record.clone(),
         without_checksum_database: arguments.without_checksum_database,
         base: arguments.base.clone(),

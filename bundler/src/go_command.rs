@@ -52,6 +52,16 @@ impl Settings {
         self.values.get(name).map_or("", String::as_str)
     }
 
+    /// The same with more patterns in GONOSUMDB: what may come without a record must not stop go.
+    #[must_use]
+    pub fn without_records_of(&self, patterns: &[String]) -> Self {
+        let mut settings = self.clone();
+        let all = [self.get("GONOSUMDB")].into_iter().chain(patterns.iter().map(String::as_str));
+        let all: Vec<&str> = all.filter(|list| !list.is_empty()).collect();
+        settings.values.insert("GONOSUMDB".to_owned(), all.join(","));
+        settings
+    }
+
     /// The version of the go command that is selected in the directory, such as `go1.26.8`.
     pub fn version(&self) -> &str {
         self.get("GOVERSION").split(' ').next().unwrap_or_default()
@@ -309,6 +319,16 @@ pub fn explain(message: &str, words: &str) -> Error {
             ErrorKind::HashConflict,
             Some(
                 "somebody serves another content than the checksum database or go.sum knows; find out who before you go on (GOPROXY, or the module cache of this machine)",
+            ),
+        )
+    } else if has(&["verifying module", "verifying go.mod"])
+        && has(&["/lookup/"])
+        && has(&["404 not found", "410 gone", "no such file or directory"])
+    {
+        (
+            ErrorKind::NoRecord,
+            Some(
+                "the checksum database does not know it: name private modules in GONOSUMDB or GOPRIVATE (go env -w GONOSUMDB=PATTERN)",
             ),
         )
     } else if has(&["requires go >=", "toolchain not available"]) {

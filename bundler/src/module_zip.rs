@@ -32,7 +32,7 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
 /// What proving a zip gives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proof {
     /// Hash of the file.
     pub sha256: FileSha256,

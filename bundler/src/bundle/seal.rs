@@ -6,7 +6,7 @@ use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::module_cache::{Files, Versions};
-use crate::module_zip::Prover;
+use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
@@ -210,6 +210,7 @@ impl<'a> Staging<'a> {
         cached: &Versions,
         statements: &Statements,
         base: &BTreeMap<ModuleVersion, Vec<u8>>,
+        proofs: &BTreeMap<ModuleVersion, Proof>,
         context: &Context<'_>,
     ) -> Result<Vec<Content>> {
         let mut contents = Vec::new();
@@ -243,11 +244,17 @@ impl<'a> Staging<'a> {
                 whole.iter().find(|(version, _)| Some(version.version()) == latest).map(|(_, info)| info.clone());
             contents.push(self.add(BundlePath::Latest(path), info.unwrap_or_default())?);
         }
-        contents.extend(self.zips(cached, statements, context)?);
+        contents.extend(self.zips(cached, statements, proofs, context)?);
         Ok(contents)
     }
 
-    fn zips(&self, cached: &Versions, statements: &Statements, context: &Context<'_>) -> Result<Vec<Content>> {
+    fn zips(
+        &self,
+        cached: &Versions,
+        statements: &Statements,
+        proofs: &BTreeMap<ModuleVersion, Proof>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Content>> {
         let mut zips: Vec<(&ModuleVersion, &PathBuf, u64)> = Vec::new();
         for (version, Files { zip, .. }) in cached {
             let Some(zip) = zip else { continue };
@@ -260,7 +267,8 @@ impl<'a> Staging<'a> {
         let done = std::sync::Mutex::new((0_u64, 0_u64));
         let proved = jobs::map(context.jobs, zips, |prover: &mut Prover, (version, zip, size)| {
             context.interrupt.check()?;
-            let content = self.zip(prover, version, zip, *size, statements)?;
+            let known = proofs.get(*version).filter(|proof| self.moves && proof.size == *size);
+            let content = self.zip(prover, version, (zip, *size), known, statements)?;
             let mut done = done.lock().expect("no thread panics while it holds this lock");
             *done = (done.0 + 1, done.1 + size);
             context.progress.event(Event::Progress {
@@ -279,14 +287,17 @@ impl<'a> Staging<'a> {
         &self,
         prover: &mut Prover,
         version: &ModuleVersion,
-        zip: &Path,
-        size: u64,
+        (zip, size): (&Path, u64),
+        known: Option<&Proof>,
         statements: &Statements,
     ) -> Result<Content> {
         let failed = |error: &io::Error| Error::io(zip, "could not be read", error);
         let path = BundlePath::Zip(version.clone());
         let source = Source::whole(File::open(zip).map_err(|error| failed(&error))?, size);
-        let proof = if self.moves {
+        // What was proven when it came lies in a directory of this run since.
+        let proof = if let Some(known) = known {
+            known.clone()
+        } else if self.moves {
             prover.prove(version, &source, size, None).map_err(|error| failed(&error))?
         } else {
             let place = place(self.dir(), &path.to_string())?;

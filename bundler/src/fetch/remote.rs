@@ -189,6 +189,10 @@ impl<'a> Reader<'a> {
 
     fn file(&self, path: &Path, limit: u64, to: &mut dyn Sink) -> Result<Passed> {
         let failed = |error: &io::Error| Error::io(path, "could not be read", error);
+        // Nobody waits for the other end of a pipe here: that could not be interrupted.
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(Error::new(ErrorKind::Io, format!("{}: is no file", path.display())));
+        }
         let mut file = match fs::File::open(path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Passed::Absent(format!("{}: {error}", path.display())));
