@@ -20,6 +20,9 @@ mod request;
 mod resolve;
 mod root;
 mod seal;
+mod toolchains;
+
+pub use toolchains::{Platform, Wanted};
 
 pub use output::Output;
 
@@ -32,7 +35,9 @@ use crate::module_cache;
 use crate::work_space::WorkSpace;
 use ahead::Ahead;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation};
+use modferry_format::header::{
+    Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation, RootKind,
+};
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
 use records::Records;
 use request::Request;
@@ -44,6 +49,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use toolchains::Toolchains;
 
 /// What to bundle and where to.
 #[derive(Debug, Clone)]
@@ -60,6 +66,10 @@ pub struct Options {
     pub dry_run: bool,
     /// Who fetches zips.
     pub fetch: Fetch,
+    /// Go toolchains to carry.
+    pub toolchains: Vec<Wanted>,
+    /// For which platforms; none means that of this machine.
+    pub platforms: Vec<Platform>,
     /// Patterns of modules that may come without a record, beside those of GONOSUMDB.
     pub no_record: Vec<String>,
     /// Carry nothing of the checksum database.
@@ -114,8 +124,10 @@ pub struct Summary {
 pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
     records::check_patterns(&options.no_record)?;
-    let is_bridge = !options.bridge.is_empty();
-    let requests = if is_bridge { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
+    // A bridge has no roots, and toolchains need none.
+    let is_alone = !options.bridge.is_empty()
+        || (!options.toolchains.is_empty() && options.roots.is_empty() && !options.current_dir.join("go.mod").exists());
+    let requests = if is_alone { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
     let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
     let found = go_command::find(&context.environment)?;
@@ -184,6 +196,8 @@ struct Closure {
     refused: BTreeSet<Refused>,
     without_info: BTreeSet<ModuleVersion>,
     warnings: Vec<Warning>,
+    /// Versions of Go that the roots ask for.
+    toolchains: BTreeSet<String>,
     /// What the go.sum files of the projects and those of the child state.
     statements: seal::Statements,
 }
@@ -230,6 +244,20 @@ fn make(
     }
     for (number, request) in requests.iter().enumerate() {
         closure.add(request, number, space, &resolver, context)?;
+    }
+
+    if !options.toolchains.is_empty() {
+        let toolchains = Toolchains {
+            go: &go,
+            ahead: ahead.as_ref(),
+            sources: &sources,
+            module_cache: &caches.modules,
+            scratch: &space.scratch("toolchains")?,
+            context,
+        };
+        let fetched = toolchains.fetch(&options.toolchains, &options.platforms, &closure.toolchains)?;
+        closure.roots.extend(fetched.roots);
+        closure.observations.extend(fetched.observations);
     }
 
     context.progress.event(Event::Step("completing"));
@@ -361,6 +389,9 @@ impl Closure {
     }
 
     fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>, context: &Context<'_>) -> Result<()> {
+        if root.sources.is_some() || root.header.kind == RootKind::GoMod {
+            self.toolchains.extend(toolchains::asked_by(&root.go_mod));
+        }
         let resolved = resolver.closure(root)?;
         if let (Some(sources), None) = (&root.sources, &root.header.version) {
             for warning in imports::warnings(&root.name, sources, &root.ignored, &resolved.paths) {

@@ -2,6 +2,7 @@
 
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use modferry::bundle::{Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
@@ -91,7 +92,8 @@ modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
 )]
 pub(crate) struct Bundle {
     /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, or @FILE with one of these per line
-    #[arg(value_name = "ROOT", default_value = ".")]
+    /// [default: .]
+    #[arg(value_name = "ROOT")]
     pub(crate) roots: Vec<String>,
     /// Directory or NAME.tar to make, which must not exist; - writes a tar to standard output, and what there is to tell
     /// to standard error
@@ -106,6 +108,13 @@ pub(crate) struct Bundle {
     /// Resolve everything and say what would be carried, but make no bundle
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Carry a Go toolchain too: a version such as 1.26.8, auto for what the go and toolchain lines of the roots ask for, or
+    /// latest; may be repeated. Without ROOT and go.mod here, nothing else
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) toolchain: Vec<Wanted>,
+    /// Platforms of the toolchains, such as linux/amd64,darwin/arm64 [default: that of this machine]
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', requires = "toolchain")]
+    pub(crate) platform: Vec<Platform>,
     /// Who fetches zips: modferry, many at a time, or go, which takes longer and comes to the same
     #[arg(long, value_enum, default_value_t = Fetch::Ahead, value_name = "HOW")]
     pub(crate) fetch: Fetch,

@@ -287,6 +287,8 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         },
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
+        toolchains: arguments.toolchain.clone(),
+        platforms: arguments.platform.clone(),
         fetch: match arguments.fetch {
             cli::Fetch::Ahead => bundle::Fetch::Ahead,
             cli::Fetch::Go => bundle::Fetch::Go,

@@ -35,6 +35,9 @@ pub struct GoSettings {
     /// Whether they are for an address, where nobody can tell what comes without a record.
     #[serde(skip)]
     is_served: bool,
+    /// Whether toolchains are carried.
+    #[serde(skip)]
+    has_toolchains: bool,
 }
 
 /// One variable of `go env`.
@@ -52,6 +55,12 @@ pub struct Setting {
 const SERVED: &str = "\
 # if the mirror has modules without a record of the checksum database, GONOSUMDB must name them:
 #   modferry env MIRROR, where the mirror lies, says which
+# if it has no toolchains: export GOTOOLCHAIN=local
+";
+
+/// What to do where toolchains are carried.
+const WITH_TOOLCHAINS: &str = "\
+# toolchains are carried: go takes the one that a go.mod asks for, or GOTOOLCHAIN names (go list -m -versions go)
 ";
 
 /// For machines that come in from outside.
@@ -85,8 +94,9 @@ pub fn env(path: &Path) -> Result<GoSettings> {
         patterns.extend(header.without_record);
         keys.extend(header.databases.into_iter().map(|database| database.key));
     }
+    let has_toolchains = path.join("download").join(TOOLCHAINS).is_file();
     let path = path.canonicalize().map_err(|error| Error::io(path, "its full path could not be found", &error))?;
-    Ok(settings(file_url(&path.join("download")), &patterns, &keys))
+    Ok(settings(file_url(&path.join("download")), &patterns, &keys, has_toolchains))
 }
 
 /// What a mirror holds without a record is written down beside it, and not served.
@@ -99,11 +109,21 @@ fn served(url: &str) -> Result<GoSettings> {
     }
     Ok(GoSettings {
         is_served: true,
-        ..settings(url.trim_end_matches('/').to_owned(), &BTreeSet::new(), &BTreeSet::new())
+        has_toolchains: false,
+        // There may be toolchains.
+        ..settings(url.trim_end_matches('/').to_owned(), &BTreeSet::new(), &BTreeSet::new(), true)
     })
 }
 
-fn settings(proxy: String, without_record: &BTreeSet<String>, keys: &BTreeSet<String>) -> GoSettings {
+/// What every bundle and mirror with a toolchain has.
+const TOOLCHAINS: &str = "golang.org/toolchain/@v/list";
+
+fn settings(
+    proxy: String,
+    without_record: &BTreeSet<String>,
+    keys: &BTreeSet<String>,
+    has_toolchains: bool,
+) -> GoSettings {
     let setting = |name, value, reason| Setting { name, value, reason };
     let mut env = vec![setting("GOPROXY", proxy, "everything comes from there, and from nowhere else")];
     if !without_record.is_empty() {
@@ -126,8 +146,10 @@ fn settings(proxy: String, without_record: &BTreeSet<String>, keys: &BTreeSet<St
         "none".to_owned(),
         "private modules come from there too, even where GOPRIVATE names them",
     ));
-    env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
-    GoSettings { env, is_served: false }
+    if !has_toolchains {
+        env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
+    }
+    GoSettings { env, is_served: false, has_toolchains }
 }
 
 impl GoSettings {
@@ -144,6 +166,7 @@ impl GoSettings {
                 comment(&self.text(Form::Docker)),
                 "# in the variables of a CI job:\n".to_owned(),
                 comment(&self.text(Form::Ci)),
+                if self.has_toolchains { WITH_TOOLCHAINS.to_owned() } else { String::new() },
                 if self.is_served { SERVED.to_owned() } else { String::new() },
                 RESET.to_owned(),
             ]

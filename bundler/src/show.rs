@@ -116,6 +116,11 @@ impl fmt::Display for Shown {
         writeln!(f, "\nroots")?;
         for root in &header.roots {
             let version = root.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
+            if root.kind == header::RootKind::Toolchain {
+                let version = root.version.as_deref().unwrap_or_default();
+                writeln!(f, "  {} (toolchain)", plain(version.strip_prefix("v0.0.1-").unwrap_or(version)))?;
+                continue;
+            }
             let go = if root.go.is_empty() { "no go line".to_owned() } else { format!("go {}", root.go) };
             writeln!(
                 f,

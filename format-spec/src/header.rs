@@ -100,6 +100,8 @@ pub enum RootKind {
     GoMod,
     /// `path@version`, as a dependency and as a main module.
     Version,
+    /// A Go toolchain, which is a version of `golang.org/toolchain`.
+    Toolchain,
 }
 
 impl fmt::Display for RootKind {
