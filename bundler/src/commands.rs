@@ -167,10 +167,9 @@ fn import_waiting(options: &import::Options<'_>, context: &Context<'_>) -> Resul
             Ok(summary) => imported.push(summary),
             Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
             // It was not asked for; what was is done.
-            Err(error) => context.progress.event(Event::Warning(&Warning::new(
-                format!("{}: {}", staged.name(), error.message),
-                error.hint.as_deref(),
-            ))),
+            Err(error) => {
+                context.progress.event(Event::Warning(&Warning::new(error.message.clone(), error.hint.as_deref())))
+            }
         }
     }
     Ok(imported)

@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::sumdb::note::NotOpened;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -44,6 +44,14 @@ pub(crate) fn read(file: &Path, key: &VerifierKey, may_be_missing: bool) -> Resu
 /// Adds a head to a file, which is replaced as a whole; nothing happens if it is there.
 pub(crate) fn add(file: &Path, head: &Head) -> Result<()> {
     let failed = |error: &io::Error| Error::io(file, "the tree head could not be kept", error);
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Two bundlers at once must both be remembered.
+    let lock = || {
+        fs::create_dir_all(parent)?;
+        let lock = File::create(file.with_extension("lock"))?;
+        lock.lock().map(|()| lock)
+    };
+    let _lock = lock().map_err(|error| failed(&error))?;
     let mut text = match text(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.map_err(|error| failed(&error))?,
@@ -55,9 +63,7 @@ pub(crate) fn add(file: &Path, head: &Head) -> Result<()> {
         text.push('\n');
     }
     text.push_str(head.note());
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
-        fs::create_dir_all(parent)?;
         let mut aside = NamedTempFile::new_in(parent)?;
         aside.write_all(text.as_bytes())?;
         aside.as_file().sync_all()?;
@@ -67,11 +73,12 @@ pub(crate) fn add(file: &Path, head: &Head) -> Result<()> {
 }
 
 fn text(file: &Path) -> io::Result<String> {
-    let size = fs::metadata(file)?.len();
-    if size > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{size} bytes, at most {MAX_BYTES} are read")));
+    let mut text = String::new();
+    let size = File::open(file)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if size as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {MAX_BYTES} bytes")));
     }
-    fs::read_to_string(file)
+    Ok(text)
 }
 
 /// The notes of a text, each without blank lines around it. What stands before the first is a note that will not open.

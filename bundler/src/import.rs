@@ -112,8 +112,9 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
         let mut error = unread(carrier, error);
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
         let waits = mirror.durable().files().kind(&staging(&id).join(waiting::WAITS)).is_ok_and(|kind| kind.is_some());
-        let is_bad = error.kind.exit_code() == 1 && !(waits && is_no_fault(error.kind));
-        if is_bad || error.kind == ErrorKind::NoSpace {
+        let is_bad = error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace;
+        // One that waits has perhaps no other copy: it goes only if the fault is its own.
+        if if waits { error.kind == ErrorKind::BundleInvalid } else { is_bad } {
             if let Err(left) = mirror.durable().remove_staging(&staging(&id)) {
                 error = error.because(format!("{left}, so {} is left", staging(&id).display()));
             }
@@ -131,11 +132,6 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
         context.progress.event(Event::Warning(&Warning::new(damage.clone(), Some(hint))));
     }
     Ok(summary)
-}
-
-/// Whether a bundle that waits can still become part of the mirror: with a bridge, or with other flags.
-fn is_no_fault(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NeedsBridge | ErrorKind::Untrusted)
 }
 
 /// A bundle that could not be read is not bad for it: what seems to be missing or cut off then was never seen.
@@ -167,7 +163,7 @@ impl Import<'_> {
         plan::base(head, mirror, &databases, context)?;
         let is_repair = mirror.done(&head.id.hex())?.is_some();
         let plan = Plan::make(head, mirror, is_repair, context)?;
-        databases.judge_missing(self.carrier.name(), &plan, options)?;
+        databases.judge_missing(self.carrier.name(), &head.header, &plan, options)?;
         if is_repair && plan.is_there() && databases.are_known(&head.header) {
             let (facts, judgement) = (stage::Facts::default(), judge::Judgement::default());
             let changes = derive::Changes::derive(mirror, head, &facts, &judgement, &databases, context)?;
@@ -192,7 +188,13 @@ impl Import<'_> {
             summary.known_files = plan.known_files;
             summary.new_files = plan.published - plan.known_files - judgement.kept.len() as u64;
             summary.kept = judgement.kept;
-            return mirror.durable().remove_staging(&staging(&head.id));
+            // What waits there was not put there by this run.
+            let waits = mirror.durable().files().kind(&staging(&head.id).join(waiting::WAITS));
+            return if waits.is_ok_and(|kind| kind.is_some()) {
+                Ok(())
+            } else {
+                mirror.durable().remove_staging(&staging(&head.id))
+            };
         }
         context.progress.event(Event::Step("publishing"));
         let (facts, judgement, databases, published) = (&facts, &judgement, &databases, plan.published);

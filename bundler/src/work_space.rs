@@ -195,12 +195,15 @@ fn keep_good_zips(dir: &Path, context: &Context<'_>) -> (u64, u64) {
     for (zip, size) in good {
         match size {
             Some(size) => kept = (kept.0 + 1, kept.1 + size),
-            None => _ = fs::remove_file(&zip),
+            None => {
+                let _ = fs::remove_file(zip.with_extension("ziphash"));
+                let _ = fs::remove_file(&zip);
+            }
         }
     }
     // A go.mod or info cut short would stop go for good; they are small and fetched again.
     for entry in WalkDir::new(&download).into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
-        if entry.path().extension().is_none_or(|extension| extension != "zip") {
+        if entry.path().extension().is_none_or(|extension| extension != "zip" && extension != "ziphash") {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -60,7 +60,7 @@ fn every_client_is_served(mirror: &Path, place: &str) {
         let head = lookup.head(&Log::default().verifier().unwrap()).unwrap();
         lookups.push((lookup.record.id, head.size()));
     }
-    let ledger = fs::read_to_string(mirror.join("ledger/sumdb").join(database::NAME)).unwrap();
+    let ledger = fs::read_to_string(mirror.join("ledger/sumdb").join(database::NAME).join("@heads")).unwrap();
     let size = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["size"].as_u64().unwrap();
     let heads: BTreeSet<u64> = ledger.lines().map(size).collect();
     let newest = fs::read_to_string(database.join("latest")).unwrap();

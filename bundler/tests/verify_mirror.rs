@@ -263,13 +263,13 @@ fn every_damage_is_found_and_nothing_else_is_told() {
             "download/sumdb/sum.example.com/latest",
             &|path| put(path, "x"),
             names,
-            &["ledger/sumdb/sum.example.com [tree-head] missing"],
+            &["ledger/sumdb/sum.example.com/@heads [tree-head] missing"],
         ),
         (
-            "ledger/sumdb/sum.example.com",
+            "ledger/sumdb/sum.example.com/@heads",
             &|path| put(path, "x"),
             names,
-            &["ledger/sumdb/sum.example.com [database-key] no bundle states the key"],
+            &["ledger/sumdb/sum.example.com/@heads [database-key] no bundle states the key"],
         ),
         ("ledger/example.com/notes", &|path| put(path, "x"), names, &["ledger/example.com/notes [extra]"]),
         ("bundles/notes", &|path| put(path, "x"), names, &["bundles/notes [extra]"]),
@@ -418,7 +418,7 @@ impl Database {
             let line = serde_json::json!({ "size": size, "root": root, "bundle": bundle, "note": note });
             format!("{line}\n")
         });
-        put(&database.place.mirror().join("ledger/sumdb").join(database.log.name()), heads.concat());
+        put(&database.place.mirror().join("ledger/sumdb").join(database.log.name()).join("@heads"), heads.concat());
         database
     }
 
@@ -496,7 +496,7 @@ fn without_the_frontier_or_the_right_key_nothing_of_a_database_is_called_proven(
     let report = verify_by(&database.place.mirror(), Depth::Names, vec![other]);
     let found = lines(&report);
     assert_eq!((found.len(), report.records), (1, 0), "{found:?}");
-    assert!(found[0].starts_with("ledger/sumdb/sum.example.com/log [tree-head]"), "{found:?}");
+    assert!(found[0].starts_with("ledger/sumdb/sum.example.com/log/@heads [tree-head]"), "{found:?}");
 }
 
 /// Gives the first h1 of a ledger another value.

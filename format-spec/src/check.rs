@@ -14,7 +14,7 @@ use crate::info::Info;
 use crate::manifest::Entry;
 use crate::module_path::ModulePath;
 use crate::module_version::ModuleVersion;
-use crate::patterns;
+use crate::patterns::{self, Patterns};
 use crate::version::Version;
 use crate::versions;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -55,6 +55,7 @@ pub struct Checker<'h> {
     header: &'h Header,
     not_carried: BTreeSet<&'h str>,
     databases: Databases,
+    without_record: Patterns,
     module: Option<(ModulePath, Module)>,
     counts: Counts,
     bytes: u64,
@@ -100,7 +101,10 @@ impl<'h> Checker<'h> {
         let counts = Counts::default();
         let mut findings = Vec::new();
         let databases = Databases::new(header, |finding| add(&mut findings, finding));
-        Self { header, not_carried, databases, module: None, counts, bytes: 0, findings }
+        // Each version is held to them, so they are read once.
+        let patterns: Vec<&str> = header.without_record.iter().take(MAX_PATTERNS).map(String::as_str).collect();
+        let without_record = Patterns::new(&patterns.join(","));
+        Self { header, not_carried, databases, without_record, module: None, counts, bytes: 0, findings }
     }
 
     /// Whether the bundle counts on what the far side has.
@@ -263,8 +267,7 @@ impl<'h> Checker<'h> {
 
     fn has_record(&self, version: &ModuleVersion) -> bool {
         let path = version.path().to_string();
-        self.databases.has_record(version)
-            || self.header.without_record.iter().take(MAX_PATTERNS).any(|list| patterns::matches(list, &path))
+        self.databases.has_record(version) || self.without_record.match_path(&path)
     }
 
     fn check_list(&mut self, path: &ModulePath, module: &Module, whole: &[&Version]) {

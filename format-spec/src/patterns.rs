@@ -7,8 +7,8 @@ use crate::invalid::Invalid;
 use crate::module_path::ModulePath;
 use alloc::vec::Vec;
 
-/// Longest pattern, in bytes: the longest module path with each byte in a class of its own, `[.]`, and some more.
-pub const MAX_BYTES: usize = 4 * ModulePath::MAX_ESCAPED_BYTES;
+/// Longest pattern, in bytes: as long as the longest module path.
+pub const MAX_BYTES: usize = ModulePath::MAX_ESCAPED_BYTES;
 
 /// The patterns of a list such as GONOSUMDB: separated by commas, empty ones passed over, and a slash at the end of one
 /// does not count.
@@ -16,24 +16,16 @@ pub fn split(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(|glob| glob.strip_suffix('/').unwrap_or(glob)).filter(|glob| !glob.is_empty())
 }
 
-/// Whether one of the patterns of a list matches the path, as `module.MatchPrefixPatterns` of golang.org/x/mod says. A
-/// pattern that cannot be read matches nothing.
+/// Whether one of the patterns of a list matches the path; for one path. [`Patterns`] reads a list once for many.
 pub fn matches(list: &str, path: &str) -> bool {
-    split(list).any(|glob| {
-        let elements = glob.matches('/').count() + 1;
-        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-        // None if the path has fewer elements than the pattern.
-        ends.take(elements).nth(elements - 1).is_some_and(|end| {
-            read(glob).is_some_and(|tokens| is_match(&tokens, &path[..end].chars().collect::<Vec<_>>()))
-        })
-    })
+    Patterns::new(list).match_path(path)
 }
 
 /// Whether a single pattern can be read; for whoever takes one from a user.
 pub fn check(pattern: &str) -> Result<(), Invalid> {
     let invalid = |reason: &'static str| Err(Invalid::new("pattern", pattern, reason));
     if pattern.len() > MAX_BYTES {
-        return invalid("longer than 2560 bytes");
+        return invalid("longer than 640 bytes");
     }
     if pattern.contains(',') || pattern.chars().any(|c| c.is_control() || c == ' ') {
         return invalid("holds a comma, a space or a control character; say several patterns one by one");
@@ -44,6 +36,26 @@ pub fn check(pattern: &str) -> Result<(), Invalid> {
         return invalid("[ or \\ without its end");
     }
     Ok(())
+}
+
+/// The patterns of a list, read once for many paths.
+pub struct Patterns(Vec<(usize, Vec<Token>)>);
+
+impl Patterns {
+    /// Reads a list such as GONOSUMDB; a pattern that cannot be read matches nothing.
+    pub fn new(list: &str) -> Self {
+        Self(split(list).filter_map(|glob| Some((glob.matches('/').count() + 1, read(glob)?))).collect())
+    }
+
+    /// Whether one of them matches the path, as `module.MatchPrefixPatterns` of golang.org/x/mod says.
+    pub fn match_path(&self, path: &str) -> bool {
+        let text: Vec<char> = path.chars().collect();
+        self.0.iter().any(|(elements, tokens)| {
+            let ends = text.iter().enumerate().filter(|(_, c)| **c == '/').map(|(at, _)| at).chain([text.len()]);
+            // None if the path has fewer elements than the pattern.
+            ends.take(*elements).nth(elements - 1).is_some_and(|end| is_match(tokens, &text[..end]))
+        })
+    }
 }
 
 enum Token {

@@ -11,23 +11,27 @@
 //! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
 
 use super::heads::{self, HeadLine};
-use super::plan::Plan;
+use super::plan::{Ledgers, Plan};
 use super::stage::{Facts, State};
 use super::waiting::WAITS;
 use super::{Head as BundleHead, LineNumber, NO_RECORD_HINT, Options, refuse, staged_change, staged_file};
+use crate::beneath::Kind;
 use crate::carrier::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::{Mirror, staging};
 use modferry_format::check::{self, Part};
-use modferry_format::database::Tile;
+use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::header::Header;
+use modferry_format::ledger::Ledger;
+use modferry_format::patterns::{self, Patterns};
 use modferry_format::requires;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::note;
 use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::record::{self, Lookup, Record};
 use modferry_format::sumdb::refused::{Refused, Unproven};
-use modferry_format::{BundleId, BundlePath, H1, ModuleVersion, patterns};
+use modferry_format::{BundleId, BundlePath, FileSha256, H1, ModuleVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +44,10 @@ pub(crate) struct Databases<'a> {
     mirror: &'a Mirror<'a>,
     logs: Vec<Log>,
     has_base: bool,
-    /// Records of the mirror that the bundle counts on.
+    dry_run: bool,
+    /// All databases that the mirror has, those of the bundle or not.
+    in_mirror: Vec<DatabaseName>,
+    /// Records that the mirror has of versions for which the bundle has none.
     covered: BTreeMap<ModuleVersion, Record>,
     /// Of the patterns that were allowed those that were needed.
     no_record: BTreeSet<String>,
@@ -78,16 +85,27 @@ pub(crate) fn trusted_keys(name: &str, header: &Header, options: &Options<'_>) -
             .because(key.to_string())
             .hint("compare the key with the one that the owner of the database names, then: --database-key KEY"))
     };
-    header.databases.iter().map(|database| key(&database.key)).collect()
+    let keys: Vec<VerifierKey> = header.databases.iter().map(|database| key(&database.key)).collect::<Result<_>>()?;
+    // Before anything is read for each of them.
+    if !keys.is_sorted_by(|a, b| a.name() < b.name()) {
+        let message = format!("{name}: bundle.json: databases must ascend by name, each once");
+        return Err(Error::new(ErrorKind::BundleInvalid, message));
+    }
+    Ok(keys)
 }
 
 impl<'a> Databases<'a> {
     /// What the mirror has of the bundle's databases.
     pub(crate) fn open(name: &str, header: &Header, options: &Options<'_>, mirror: &'a Mirror<'a>) -> Result<Self> {
-        let log = |key: VerifierKey| Ok(Log { known: heads::read(mirror, &key)?, key, added: Vec::new() });
+        let log = |key: VerifierKey| {
+            let mut log = Log { known: heads::read(mirror, &key)?, key, added: Vec::new() };
+            log.remember_latest(mirror)?;
+            Ok(log)
+        };
         let logs = trusted_keys(name, header, options)?.into_iter().map(log).collect::<Result<_>>()?;
         let (has_base, covered, no_record) = (!header.base.is_empty(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { mirror, logs, has_base, covered, no_record })
+        let in_mirror = names_in(mirror)?;
+        Ok(Self { mirror, logs, has_base, dry_run: options.dry_run, in_mirror, covered, no_record })
     }
 
     /// Whether the mirror has this very head.
@@ -130,26 +148,39 @@ impl<'a> Databases<'a> {
     }
 
     /// Judges what comes without a record.
-    pub(crate) fn judge_missing(&mut self, name: &str, plan: &Plan, options: &Options<'_>) -> Result<()> {
+    pub(crate) fn judge_missing(
+        &mut self,
+        name: &str,
+        header: &Header,
+        plan: &Plan,
+        options: &Options<'_>,
+    ) -> Result<()> {
         let allowed: BTreeSet<&str> = options.no_record.iter().flat_map(|list| patterns::split(list)).collect();
+        let allowed: Vec<(&str, Patterns)> =
+            allowed.into_iter().map(|pattern| (pattern, Patterns::new(pattern))).collect();
         let mut refused: Vec<&ModuleVersion> = Vec::new();
         for version in &plan.without {
-            if self.has_base
-                && let Some(record) = self.record(version)?
-            {
+            // What the log says of a version holds, whoever says that it comes without a record.
+            if let Some(record) = self.record(version)? {
                 self.covered.insert(version.clone(), record);
                 continue;
             }
             let mut is_allowed = false;
-            for pattern in allowed.iter().filter(|pattern| patterns::matches(pattern, version.path().as_str())) {
-                self.no_record.insert((*pattern).to_owned());
-                is_allowed = true;
+            for (pattern, compiled) in &allowed {
+                if compiled.match_path(version.path().as_str()) {
+                    self.no_record.insert((*pattern).to_owned());
+                    is_allowed = true;
+                }
             }
             if !is_allowed {
                 refused.push(version);
             }
         }
         let Some((first, more)) = refused.split_first() else { return Ok(()) };
+        let is_claimed = |list: &String| patterns::matches(list, first.path().as_str());
+        if self.has_base && !header.without_record.iter().any(is_claimed) {
+            return Err(without_base(name, header, &format!("the record of {first}")));
+        }
         let message =
             format!("{name}: {first} has no record of a checksum database, and nobody said that this is wanted");
         let error = Error::new(ErrorKind::Untrusted, message);
@@ -162,8 +193,8 @@ impl<'a> Databases<'a> {
 
     /// The record that the mirror has of a version.
     fn record(&self, version: &ModuleVersion) -> Result<Option<Record>> {
-        for log in &self.logs {
-            let path = BundlePath::Lookup(log.key.name().clone(), version.clone());
+        for name in &self.in_mirror {
+            let path = BundlePath::Lookup(name.clone(), version.clone());
             if let Some(bytes) = published(self.mirror, &path, record::MAX_BYTES as u64)? {
                 return Ok(Some(read_lookup(self.mirror, &path, version, &bytes)?.record));
             }
@@ -194,14 +225,18 @@ impl<'a> Databases<'a> {
             }
             Ok(())
         })?;
-        let tiles = Tiles { mirror: self.mirror, id: head.id, facts, lines };
+        let verdict = Verdict { mirror: self.mirror, id: head.id, carrier, dry_run: self.dry_run };
+        let tiles = Tiles { mirror: self.mirror, id: head.id, facts, lines, verdict };
         for part in carried.parts() {
             let Some(log) = self.logs.iter_mut().find(|log| log.key == *part.key()) else { continue };
             let get = |tile| tiles.get(&log.key, tile, self.has_base);
             match part.prove(get) {
                 Ok(_) => {}
                 Err(Unproven::Refused(refused @ Refused::Fork { .. })) => {
-                    return Err(fork(self.mirror, &head.id, carrier, &log.key, &refused));
+                    return Err(tiles.verdict.fork(&log.key, &refused));
+                }
+                Err(Unproven::Refused(Refused::Missing { tile })) if self.has_base => {
+                    return Err(without_base(carrier.name(), &head.header, &format!("{tile} of {}", log.key.name())));
                 }
                 Err(Unproven::Refused(refused)) => {
                     let finding = check::finding(log.key.name(), &refused);
@@ -209,7 +244,8 @@ impl<'a> Databases<'a> {
                 }
                 Err(Unproven::Unread { error, .. }) => return Err(error),
             }
-            log.join(part, &tiles, &head.id, carrier)?;
+            log.join(part, &tiles)?;
+            hold_to_records(self.mirror, carrier, part)?;
         }
         Ok(())
     }
@@ -229,7 +265,7 @@ impl<'a> Databases<'a> {
         let mut derived = Vec::new();
         for log in &self.logs {
             let name = log.key.name();
-            let mut lines = log.known.clone();
+            let mut lines: Vec<HeadLine> = log.known.iter().filter(|line| !line.bundle.is_empty()).cloned().collect();
             lines.extend(log.added.iter().map(|head| HeadLine { head: head.clone(), bundle: id.hex() }));
             lines.sort_by_key(|line| line.head.size());
             let Some(newest) = lines.last() else { continue };
@@ -252,9 +288,26 @@ impl<'a> Databases<'a> {
 }
 
 impl Log {
+    /// The head that is served counts as well, should the ledger have lost it: one head more only asks for more.
+    fn remember_latest(&mut self, mirror: &Mirror<'_>) -> Result<()> {
+        let path = BundlePath::Head(self.key.name().clone());
+        let text = path.to_string();
+        match mirror.durable().files().kind(Path::new(&text)) {
+            Ok(None | Some(Kind::File(_))) => {}
+            _ => return Err(mirror.durable().stranger(Path::new(&text), "is no file")),
+        }
+        let Some(bytes) = published(mirror, &path, note::MAX_BYTES as u64)? else { return Ok(()) };
+        let Ok(head) = Head::open(&bytes, &self.key) else { return Ok(()) };
+        if self.known.last().is_none_or(|newest| newest.head.size() < head.size()) {
+            // Which bundle brought it nobody can say any more; the ledger gets it with this one.
+            self.added.push(head.clone());
+            self.known.push(HeadLine { head, bundle: String::new() });
+        }
+        Ok(())
+    }
+
     /// Proves that the mirror's newest head and the bundle's are of one log.
-    fn join(&mut self, part: &Part, tiles: &Tiles<'_>, id: &BundleId, carrier: &dyn Carrier) -> Result<()> {
-        let mirror = tiles.mirror;
+    fn join(&mut self, part: &Part, tiles: &Tiles<'_>) -> Result<()> {
         if let Some(newest) = self.known.iter().map(|line| &line.head).max_by_key(|head| head.size()) {
             let (older, newer) = match newest.size() <= part.head().size() {
                 true => (newest, part.head()),
@@ -269,25 +322,19 @@ impl Log {
                 Ok(_) => {}
                 Err(Unproven::Unread { error, .. }) => return Err(error),
                 Err(Unproven::Refused(Refused::Missing { tile })) => {
-                    return Err(needs_bridge(mirror, id, carrier, &self.key, (older, newer), tile));
+                    return Err(tiles.verdict.needs_bridge(&self.key, older, newer, tile));
                 }
                 Err(Unproven::Refused(refused)) => {
                     self.blame_the_mirror(newest, tiles, &refused)?;
-                    return Err(fork(
-                        mirror,
-                        id,
-                        carrier,
-                        &self.key,
-                        &match refused {
-                            fork @ Refused::Fork { .. } => fork,
-                            // Both trees are proven, and differ in this place.
-                            _ => Refused::Fork {
-                                older: older.clone().into(),
-                                newer: newer.clone().into(),
-                                root: newer.root(),
-                            },
-                        },
-                    ));
+                    let refused = match refused {
+                        fork @ Refused::Fork { .. } => fork,
+                        // Both trees are proven, and differ in this place.
+                        _ => {
+                            let (older, newer) = (older.clone().into(), newer.clone().into());
+                            Refused::Fork { older, newer, root: part.head().root() }
+                        }
+                    };
+                    return Err(tiles.verdict.fork(&self.key, &refused));
                 }
             }
         }
@@ -331,7 +378,8 @@ struct Tiles<'a> {
     mirror: &'a Mirror<'a>,
     id: BundleId,
     facts: &'a Facts,
-    lines: BTreeMap<(modferry_format::database::DatabaseName, Tile), LineNumber>,
+    lines: BTreeMap<(DatabaseName, Tile), LineNumber>,
+    verdict: Verdict<'a>,
 }
 
 impl Tiles<'_> {
@@ -354,6 +402,65 @@ impl Tiles<'_> {
     }
 }
 
+/// The databases that a mirror has, by their ledgers.
+fn names_in(mirror: &Mirror<'_>) -> Result<Vec<DatabaseName>> {
+    let files = mirror.durable().files();
+    let failed = |path: &Path, error: &io::Error| Error::io(&mirror.durable().full(path), "could not be read", error);
+    let (mut names, mut directories) = (Vec::new(), vec![PathBuf::from(heads::DIRECTORY)]);
+    while let Some(directory) = directories.pop() {
+        let entries = match files.entries(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| failed(&directory, &error))?,
+        };
+        for (name, kind) in entries {
+            if kind == Kind::Directory && directory.as_os_str().len() < MAX_LEDGER_PATH {
+                directories.push(directory.join(name));
+            } else if name == heads::FILE {
+                let below = directory.strip_prefix(heads::DIRECTORY).ok().and_then(Path::to_str);
+                names.extend(below.and_then(|name| name.parse::<DatabaseName>().ok()));
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Longer than the longest directory of a database.
+const MAX_LEDGER_PATH: usize = heads::DIRECTORY.len() + 1 + DatabaseName::MAX_BYTES;
+
+/// What the mirror has of a version must be what its record says, whichever came first.
+fn hold_to_records(mirror: &Mirror<'_>, carrier: &dyn Carrier, part: &Part) -> Result<()> {
+    let mut ledgers = Ledgers::new(mirror, false);
+    for record in part.records() {
+        let ledger = ledgers.of(record.module.path())?;
+        let (zip, go_mod) = (BundlePath::Zip(record.module.clone()), BundlePath::Mod(record.module.clone()));
+        for (path, stated) in [(zip, record.zip), (go_mod, record.go_mod)] {
+            let line = Ledger::name_of(&path).and_then(|name| ledger.get(&name));
+            let Some((line, h1)) = line.and_then(|line| Some((line, line.h1?))).filter(|(_, h1)| *h1 != stated) else {
+                continue;
+            };
+            let message = format!(
+                "{}: {path}: the mirror has {h1} from bundle {}, the checksum database {} says {stated}",
+                carrier.name(),
+                line.bundle,
+                part.key().name()
+            );
+            return Err(Error::new(ErrorKind::Incident, message).hint(
+                "it came without a record, and is not what the world sees; nothing was imported, find out who made that \
+                 bundle",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The bundle counts on another one.
+fn without_base(name: &str, header: &Header, what: &str) -> Error {
+    Error::new(ErrorKind::BundleInvalid, format!("{name}: needs {what}, which this mirror does not have"))
+        .because(format!("it was made after bundle {}", header.base.join(" ")))
+        .hint("import that bundle first, or make a full one; the mirror is as it was")
+}
+
 /// A full tile.
 const MAX_TILE_BYTES: u64 = 8192;
 
@@ -369,10 +476,15 @@ fn published(mirror: &Mirror<'_>, path: &BundlePath, limit: u64) -> Result<Optio
 }
 
 fn read_lookup(mirror: &Mirror<'_>, path: &BundlePath, version: &ModuleVersion, bytes: &[u8]) -> Result<Lookup> {
-    Lookup::parse(bytes, version).map_err(|invalid| {
-        let full = mirror.durable().full(Path::new(&path.to_string()));
-        Error::new(ErrorKind::MirrorDamaged, format!("{}: is no lookup", full.display())).because(invalid.to_string())
-    })
+    Lookup::parse(bytes, version).map_err(|invalid| damaged(mirror, path, &invalid.to_string()))
+}
+
+/// A file of the mirror that the proven one of a bundle contradicts.
+pub(crate) fn damaged(mirror: &Mirror<'_>, path: &BundlePath, reason: &str) -> Error {
+    let full = mirror.durable().full(Path::new(&path.to_string()));
+    Error::new(ErrorKind::MirrorDamaged, format!("{}: is damaged", full.display()))
+        .because(reason)
+        .hint("move the file away and import again: the bundle has it, proven")
 }
 
 /// Whether the mirror has the same under a path of a database in other bytes: a lookup may carry another head.
@@ -386,50 +498,66 @@ pub(crate) fn is_same(mirror: &Mirror<'_>, path: &BundlePath, staged: &Path) -> 
     Ok(record(&there)? == record(&here)?)
 }
 
-/// Two logs under one key. Both notes are kept in the mirror: they are evidence against whoever has the key.
-fn fork(mirror: &Mirror<'_>, id: &BundleId, carrier: &dyn Carrier, key: &VerifierKey, refused: &Refused) -> Error {
-    let message =
-        format!("{}: its head of {} contradicts the other one: two logs were signed", carrier.name(), key.name());
-    let error = Error::new(ErrorKind::Fork, message).because(refused.to_string());
-    let Refused::Fork { older, newer, .. } = refused else { return error };
-    let name = key.name().as_str().replace('/', "_");
-    let path = Path::new("quarantine").join(format!("fork-{name}-{}-{}.txt", older.size(), newer.size()));
-    let text = format!("{}\n{}", older.note(), newer.note());
-    let kept = mirror.durable().replace(&path, text.as_bytes(), &staged_change(id, "fork"));
-    let error = error.because(older.note()).because(newer.note());
-    let error = match kept {
-        Ok(()) => error.because(format!("both are kept in {}", mirror.durable().full(&path).display())),
-        Err(failed) => error.because(failed.to_string()),
-    };
-    error.hint(
-        "nothing was imported; show both notes to the owner of the database: one of them, or the key, is not genuine",
-    )
+/// Says what ends an import, and keeps what somebody must see.
+struct Verdict<'a> {
+    mirror: &'a Mirror<'a>,
+    id: BundleId,
+    carrier: &'a dyn Carrier,
+    /// Nothing is kept then.
+    dry_run: bool,
 }
 
-/// The bundle waits in staging.
-fn needs_bridge(
-    mirror: &Mirror<'_>,
-    id: &BundleId,
-    carrier: &dyn Carrier,
-    key: &VerifierKey,
-    (older, newer): (&Head, &Head),
-    tile: Tile,
-) -> Error {
-    let path = staging(id).join(WAITS);
-    let text = format!("{}\n{}", older.note(), newer.note());
-    let message = format!("{}: needs-bridge {} {} {}", carrier.name(), key.name(), older.size(), newer.size());
-    let write = || mirror.durable().create(&path)?.write_all(text.as_bytes());
-    if let Err(error) = write() {
-        return error;
+impl Verdict<'_> {
+    /// Two logs under one key. Both notes are kept in the mirror: they are evidence against whoever has the key.
+    fn fork(&self, key: &VerifierKey, refused: &Refused) -> Error {
+        let message = format!(
+            "{}: its head of {} contradicts the other one: two logs were signed",
+            self.carrier.name(),
+            key.name()
+        );
+        let error = Error::new(ErrorKind::Fork, message).because(refused.to_string());
+        let Refused::Fork { older, newer, .. } = refused else { return error };
+        let error = error.because(older.note()).because(newer.note());
+        let hint = "nothing was imported; show both notes to the owner of the database: one of them, or the key, is not \
+                    genuine";
+        if self.dry_run {
+            return error.hint(hint);
+        }
+        let text = format!("{}\n{}", older.note(), newer.note());
+        // Two forks may be of the same sizes.
+        let hash = FileSha256::of(text.as_bytes()).to_string();
+        let name = key.name().as_str().replace('/', "_");
+        let file = format!("fork-{name}-{}-{}-{}.txt", older.size(), newer.size(), &hash[..16]);
+        let (durable, path) = (self.mirror.durable(), Path::new("quarantine").join(file));
+        match durable.replace(&path, text.as_bytes(), &staged_change(&self.id, "fork")) {
+            Ok(()) => error.because(format!("both are kept in {}", durable.full(&path).display())),
+            Err(failed) => error.because(failed.to_string()),
+        }
+        .hint(hint)
     }
-    let full = mirror.durable().full(&path);
-    Error::new(ErrorKind::NeedsBridge, message)
-        .because(format!("{tile} is neither in the bundle nor in the mirror, and joins the two tree heads"))
-        .because(older.note())
-        .because(newer.note())
-        .hint(format!(
-            "carry the two notes out ({} has them), make the bridge there: modferry bundle --bridge FILE -o BRIDGE, \
-             then here, with the flags of this import: modferry import BRIDGE MIRROR; this bundle waits in staging",
-            full.display()
-        ))
+
+    /// The bundle waits in staging.
+    fn needs_bridge(&self, key: &VerifierKey, older: &Head, newer: &Head, tile: Tile) -> Error {
+        let (durable, path) = (self.mirror.durable(), staging(&self.id).join(WAITS));
+        let text = format!("{}\n{}", older.note(), newer.note());
+        let is_there = durable.files().read(&path, text.len() as u64).is_ok_and(|there| there == text.as_bytes());
+        let write = || durable.create(&path)?.write_all(text.as_bytes());
+        if !is_there
+            && !self.dry_run
+            && let Err(error) = write()
+        {
+            return error;
+        }
+        let name = self.carrier.name();
+        let message = format!("{name}: needs-bridge {} {} {}", key.name(), older.size(), newer.size());
+        Error::new(ErrorKind::NeedsBridge, message)
+            .because(format!("{tile} is neither in the bundle nor in the mirror, and joins the two tree heads"))
+            .because(older.note())
+            .because(newer.note())
+            .hint(format!(
+                "carry the two notes out ({} has them), make the bridge there: modferry bundle --bridge FILE -o BRIDGE, \
+                 then here, with the flags of this import: modferry import BRIDGE MIRROR; this bundle waits in staging",
+                durable.full(&path).display()
+            ))
+    }
 }

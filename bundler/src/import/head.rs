@@ -8,11 +8,12 @@ use crate::lines::read_requires;
 use crate::manifest_reader::{ManifestReader, Next};
 use crate::mirror::Mirror;
 use crate::source::Source;
+use crate::tape;
 use modferry_format::header::Header;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
-use modferry_format::{BundleId, FileSha256, Invalid, ModulePath};
+use modferry_format::{BundleId, FileSha256, Invalid, ModulePath, readme};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -72,8 +73,11 @@ impl Head {
         root: &Root,
         bundle: &[u8],
     ) -> Result<Self> {
-        let mut writer = mirror.durable().create(&staged_head(id, BUNDLE))?;
-        writer.write_all(bundle)?;
+        // What lies there already stays: a bundle that waits has perhaps no other copy.
+        let files = mirror.durable().files();
+        if !files.read(&staged_head(id, BUNDLE), MAX_BUNDLE_BYTES).is_ok_and(|there| there == bundle) {
+            mirror.durable().create(&staged_head(id, BUNDLE))?.write_all(bundle)?;
+        }
         let mut staged = BTreeMap::new();
         for file in HeadFile::ALL {
             let source = match carrier.head(file.name()) {
@@ -84,12 +88,24 @@ impl Head {
             };
             let size = source.size();
             let path = staged_head(id, file.name());
+            if let Ok(there) = files.open(&path)
+                && there.size() == size
+                && files.has_one_name(&path).is_ok_and(|alone| alone)
+                && tape::hash(&there, size).is_ok_and(|hash| hash == root.sum(file))
+            {
+                staged.insert(file, there);
+                continue;
+            }
             let copied = copy(carrier, file.name(), size, Box::new(move || Ok(source)), mirror, &path)?;
             if copied.sha256 != root.sum(file) {
                 let reason = format!("has sha256 {}, BUNDLE states {}", copied.sha256, root.sum(file));
                 return Err(refuse(carrier, file.name(), &reason));
             }
             staged.insert(file, copied.source);
+        }
+        // SPEC M24
+        if root.sum(HeadFile::Readme) != FileSha256::of(readme::TEXT.as_bytes()) {
+            return Err(refuse(carrier, HeadFile::Readme.name(), "is not the text of this format"));
         }
         let file = HeadFile::BundleJson;
         let json = staged[&file].read_all(file.max_bytes()).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The tree heads of a mirror, `ledger/sumdb/NAME`: one JSON object a line, ascending by size (SPEC M98).
+//! The tree heads of a mirror, `ledger/sumdb/NAME/@heads`: one JSON object a line, ascending by size (SPEC M98).
 //!
 //! All of them are proven to be one log, and a client that has stored one finds its way to the newest.
 
@@ -7,6 +7,7 @@ use crate::mirror::Mirror;
 use modferry_format::database::DatabaseName;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::note::NotOpened;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,15 @@ struct Line {
 
 /// Where the heads of a database lie.
 pub(crate) fn path(name: &DatabaseName) -> PathBuf {
-    Path::new("ledger/sumdb").join(name.as_str())
+    // Below a directory of its own: one name may begin as another.
+    Path::new(DIRECTORY).join(name.as_str()).join(FILE)
 }
+
+/// Where all of them are.
+pub(crate) const DIRECTORY: &str = "ledger/sumdb";
+
+/// The name of the file; no element of a database's name has an `@`.
+pub(crate) const FILE: &str = "@heads";
 
 /// The heads of a database, ascending by size; none for one that is not here.
 pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLine>> {
@@ -43,11 +51,27 @@ pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLin
         read => read.map_err(|error| Error::io(&full, "the tree heads could not be read", &error))?,
     };
     parse(&text, key).map_err(|reason| {
-        Error::new(ErrorKind::MirrorDamaged, format!("{}: is damaged", full.display())).because(reason).hint(
-            "put the file back from a copy of the mirror; or move it away and import the newest bundle again \
-             (ledger/@state.json names it)",
-        )
+        if let Some(other) = signer_of(&text, key) {
+            let message = format!("{}: the mirror's heads of {} are signed by another key", full.display(), key.name());
+            return Error::new(ErrorKind::Untrusted, message)
+                .because(format!("this import trusts {key}"))
+                .because(format!("the mirror has {other}"))
+                .hint("a database with another key is another database: find out which key is the right one");
+        }
+        Error::new(ErrorKind::MirrorDamaged, format!("{}: is damaged", full.display()))
+            .because(reason)
+            .hint("put the file back from a copy of the mirror: it is what tells one log from another")
     })
+}
+
+/// What the first note says of its signer, if it is whole and not signed by this key.
+fn signer_of(text: &[u8], key: &VerifierKey) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let line: Line = serde_json::from_str(text.lines().next()?).ok()?;
+    match Head::open(line.note.as_bytes(), key) {
+        Err(NotOpened::NotSigned(_)) => line.note.lines().last().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// The heads in the bytes of the file, or what is wrong with the first line that is.

@@ -104,9 +104,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// A file of a checksum database: a lookup may carry another head, everything else has one content for ever. All of
-    /// it is proven, so another tile or record under the same name would be another log.
-    fn database_file(&mut self, number: LineNumber, entry: &Entry, facts: &mut Facts) -> Result<()> {
+    /// A file of a checksum database: a lookup may carry another head, everything else has one content for ever.
+    fn database_file(&self, number: LineNumber, entry: &Entry, facts: &mut Facts) -> Result<()> {
         let fact = facts.of(number);
         if entry.path.module().is_some() || !is_published(&entry.path) || fact.state != State::Staged {
             return Ok(());
@@ -119,10 +118,8 @@ impl Judge<'_> {
             Some(_) => return Err(durable.stranger(Path::new(&path), "is no file")),
         }
         if !databases::is_same(self.mirror, &entry.path, &staged_file(&self.head.id, number))? {
-            self.count += 1;
-            if self.incidents.len() <= MAX_CAUSES {
-                self.incidents.push(format!("{path}: the mirror has another content under this name"));
-            }
+            // The bundle's is proven, and its log is the mirror's.
+            return Err(databases::damaged(self.mirror, &entry.path, "it is not what the log has under this name"));
         }
         facts.set(number, Fact { state: State::Kept, ..fact });
         Ok(())

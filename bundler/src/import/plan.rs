@@ -11,6 +11,7 @@ use modferry_format::go_sum::Subject;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
+use modferry_format::sumdb::record::Lookup;
 use modferry_format::{BundlePath, FileSha256, ModulePath, ModuleVersion};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -88,7 +89,9 @@ impl Ledgers<'_> {
         let failed = |error: std::io::Error| Error::io(&durable.full(path), "could not be looked at", &error);
         Ok(match durable.files().kind(path).map_err(failed)? {
             None => Place::Nowhere,
-            Some(Kind::File(_)) if self.is_done && matches!(entry.path, BundlePath::Lookup(..)) => Place::Known,
+            Some(Kind::File(size)) if self.is_done && is_lookup(&entry.path, || durable.files().read(path, size)) => {
+                Place::Known
+            }
             Some(Kind::File(size)) if size == entry.size => {
                 let bytes = durable.files().read(path, size).map_err(failed)?;
                 if FileSha256::of(&bytes) == entry.sha256 { Place::Known } else { Place::Nowhere }
@@ -97,6 +100,12 @@ impl Ledgers<'_> {
             Some(_) => return Err(durable.stranger(path, "is no file")),
         })
     }
+}
+
+/// Whether it is a lookup, under whatever head.
+fn is_lookup(path: &BundlePath, read: impl FnOnce() -> std::io::Result<Vec<u8>>) -> bool {
+    let BundlePath::Lookup(_, version) = path else { return false };
+    read().is_ok_and(|bytes| Lookup::parse(&bytes, version).is_ok())
 }
 
 /// The error for a published file that is not as its ledger says.

@@ -2,7 +2,7 @@
 //!
 //! 1. everything staged is on the disk
 //! 2. the evidence gets its name in `bundles/`, without `done`: under way
-//! 3. tiles, then lookups, go.mod files, zips, infos get their names in `download/`, none ever replaced
+//! 3. tiles get their names, tree heads their line in a ledger; then lookups, go.mod files, zips, infos get their names in `download/`, none ever replaced
 //! 4. all of that is on the disk
 //! 5. ledgers, then `list` and `@latest` of every module of the bundle, and the heads of checksum databases
 //! 6. all of that is on the disk
@@ -52,7 +52,9 @@ impl Publish<'_> {
         durable.sync()?;
         // At this point a crash leaves evidence without `done`.
         let done = AtomicU64::new(0);
-        for phase in [is_tile as fn(&BundlePath) -> bool, is_lookup, is_mod, is_zip, is_info] {
+        self.publish_phase(is_tile, &done)?;
+        self.write_heads()?;
+        for phase in [is_lookup as fn(&BundlePath) -> bool, is_mod, is_zip, is_info] {
             self.publish_phase(phase, &done)?;
         }
         let (mut new_tiles, mut new_records) = (0, 0);
@@ -83,6 +85,22 @@ impl Publish<'_> {
         summary.known_files = known;
         summary.damaged = changes.damaged;
         Ok(())
+    }
+
+    /// Puts the heads into their ledgers, with their tiles on the disk and before any lookup that carries one: whatever
+    /// bundle comes next is joined to them, though this import may be killed here.
+    fn write_heads(&self) -> Result<()> {
+        let durable = self.mirror.durable();
+        let ledgers: Vec<_> = self.databases.derived(&self.head.id).into_iter().filter(|it| it.is_ledger).collect();
+        if ledgers.is_empty() {
+            return Ok(());
+        }
+        durable.sync()?;
+        for (number, ledger) in ledgers.iter().enumerate() {
+            let aside = staged_change(&self.head.id, &format!("heads-{number}"));
+            durable.replace(&ledger.path, &ledger.bytes, &aside)?;
+        }
+        durable.sync()
     }
 
     /// Gives the head files and extras their place in `bundles/`; an import that was killed may have done so.

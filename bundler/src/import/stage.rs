@@ -331,19 +331,27 @@ impl Stage<'_> {
             shared.findings.find(&path, FindingKind::Hash, detail);
         } else if !is_published(&entry.path) {
             if self.keeps_texts {
-                self.mirror.durable().create(&staged_file(&self.head.id, number))?.write_all(&bytes)?;
+                self.write_text(number, &bytes)?;
             }
         } else {
             match ledgers.place(entry)? {
                 Place::Known => {}
                 Place::Unrecorded if self.is_published_as(entry)? => shared.set(number, State::Published, None),
                 Place::Unrecorded | Place::Nowhere => {
-                    self.mirror.durable().create(&staged_file(&self.head.id, number))?.write_all(&bytes)?;
+                    self.write_text(number, &bytes)?;
                     shared.set(number, State::Staged, None);
                 }
             }
         }
         Ok(Some(bytes))
+    }
+
+    /// Stages a text, unless it lies there already.
+    fn write_text(&self, number: LineNumber, bytes: &[u8]) -> Result<()> {
+        let (durable, path) = (self.mirror.durable(), staged_file(&self.head.id, number));
+        let is_there = durable.files().has_one_name(&path).is_ok_and(|alone| alone)
+            && durable.files().read(&path, bytes.len() as u64).is_ok_and(|there| there == bytes);
+        if is_there { Ok(()) } else { durable.create(&path)?.write_all(bytes) }
     }
 
     /// What a worker does with one file.

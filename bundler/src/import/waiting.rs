@@ -12,7 +12,7 @@ use crate::manifest_reader::{ManifestReader, Next};
 use crate::mirror::staging;
 use crate::source::Source;
 use modferry_format::BundleId;
-use modferry_format::root::HeadFile;
+use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES};
 use std::io;
 use std::iter;
 use std::path::Path;
@@ -33,7 +33,9 @@ pub fn waiting(mirror: &Path) -> Result<Vec<Staged>> {
     for entry in entries {
         let name = entry.map_err(|error| failed(&error))?.file_name();
         let Some(id) = name.to_str().and_then(|name| BundleId::from_hex(name).ok()) else { continue };
-        if matches!(files.kind(&staging(&id).join(WAITS)), Ok(Some(Kind::File(_)))) {
+        let waits = matches!(files.kind(&staging(&id).join(WAITS)), Ok(Some(Kind::File(_))));
+        let bundle = || files.read(&staged_head(&id, BUNDLE), MAX_BUNDLE_BYTES);
+        if waits && bundle().is_ok_and(|bytes| BundleId::of(&bytes) == id) {
             staged.push(Staged { name: format!("bundle {id}, which waits"), id, files: Arc::clone(&files) });
         }
     }

@@ -48,7 +48,8 @@ impl Databases {
         check.walk("ledger/sumdb", |directory, entries| {
             for (name, kind) in entries.iter().filter(|(_, kind)| *kind != Kind::Directory) {
                 let subject = format!("{directory}/{name}");
-                let name = subject.strip_prefix("ledger/sumdb/").and_then(|name| name.parse::<DatabaseName>().ok());
+                let below = subject.strip_prefix("ledger/sumdb/").and_then(|below| below.strip_suffix(heads::FILE));
+                let name = below.and_then(|name| name.strip_suffix('/')?.parse::<DatabaseName>().ok());
                 match (name, kind) {
                     (Some(name), Kind::File(_)) => drop(logs.insert(name.clone(), Log::open(check, evidence, name))),
                     (_, kind) => check.stranger(&subject, *kind),
@@ -147,7 +148,11 @@ impl Databases {
                 let Some(log) = self.logs.get(database) else {
                     if !unknown.contains(database) && evidence.under_way(&subject, &check.files).is_empty() {
                         let detail = format!("missing, though download/sumdb/{database} has files");
-                        check.findings.find(&format!("ledger/sumdb/{database}"), FindingKind::TreeHead, detail);
+                        check.findings.find(
+                            &format!("ledger/sumdb/{database}/{}", heads::FILE),
+                            FindingKind::TreeHead,
+                            detail,
+                        );
                         unknown.insert(database.clone());
                     }
                     continue;
@@ -176,7 +181,7 @@ impl Log {
         let served = check.files.read(Path::new(&latest), note::MAX_BYTES as u64);
         let key = Self::key(check, evidence, &name);
         let mut log = Self { name, key, heads: Vec::new() };
-        let subject = format!("ledger/sumdb/{}", log.name);
+        let subject = format!("ledger/sumdb/{}/{}", log.name, heads::FILE);
         let read = check.files.read(Path::new(&subject), heads::MAX_BYTES);
         let Some(key) = &log.key else { return log };
         match read.map(|bytes| heads::parse(&bytes, key)) {
@@ -206,7 +211,7 @@ impl Log {
         if let Some(key) = check.options.database_keys.iter().chain([&known]).find(|key| key.name() == name) {
             return Some(key.clone());
         }
-        let subject = format!("ledger/sumdb/{name}");
+        let subject = format!("ledger/sumdb/{name}/{}", heads::FILE);
         let keys: Vec<String> = evidence.keys(name).into_iter().collect();
         let ([key], more) = keys.split_at(keys.len().min(1)) else {
             let detail = "no bundle states the key of this database, so nothing of it can be proven";
