@@ -3,9 +3,15 @@
 // The lint knows test functions, not what they call.
 #![allow(clippy::unwrap_used)]
 
+// Of the model of crashes, only what stops an import is used here.
+#[allow(dead_code)]
+mod crash;
 mod taking;
 
+use crash::{Recorder, Stopper};
+use modferry::carrier::Carrier;
 use modferry::error::ErrorKind;
+use modferry::import::waiting;
 use modferry_format::BundlePath;
 use modferry_format::database::Tile;
 use modferry_format::sumdb::client;
@@ -16,7 +22,7 @@ use modferry_harness::synthetic_bundle;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use taking::take;
+use taking::{take, take_from};
 use walkdir::WalkDir;
 
 /// Histories that are played.
@@ -130,4 +136,119 @@ fn bundles_join_in_any_order_and_every_client_is_served() {
         }
     }
     assert!(bridges > 20 && plain > 20, "{bridges} bridges, {plain} without");
+}
+
+/// A small log with a module at each of a few places, and the module with this number.
+fn small() -> (Log, impl Fn(u64) -> Module) {
+    let module = |number: u64| {
+        let go_mod = format!("module example.com/s{number}\n");
+        let text = format!("example.com/s{number}@v1.0.0");
+        Module::new(&text).unwrap().file("go.mod", go_mod).file("p.go", "package p\n")
+    };
+    let mut log = Log::default();
+    for number in 0..6 {
+        log.grow(number * 200 + 7, "");
+        log.add(&module(number)).unwrap();
+    }
+    log.grow(1_300, "");
+    (log, module)
+}
+
+#[test]
+fn a_record_and_what_came_without_one_are_held_to_each_other() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let forged = Module::new("example.com/s0@v1.0.0").unwrap();
+    let forged = forged.file("go.mod", "module example.com/s0\n").file("p.go", "package p // forged\n");
+    synthetic_bundle::write(&place("forged"), &[forged]).unwrap();
+    synthetic_bundle::write_with_log(&place("genuine"), &[module(0)], &log, 400, &[]).unwrap();
+    // The record alone, as a version that is only in a graph has it.
+    synthetic_bundle::write_with_log(&place("record"), &[module(0)], &log, 400, &[]).unwrap();
+    let zip = place("record").join("download/example.com/s0/@v/v1.0.0.zip");
+    fs::remove_file(&zip).unwrap();
+    fs::remove_file(zip.with_file_name("list")).unwrap();
+    fs::remove_file(place("record").join("download/example.com/s0/@latest")).unwrap();
+    modferry_harness::reseal::reseal(&place("record"), modferry_harness::reseal::Reseal::Everything).unwrap();
+
+    take(&place("forged"), &place("m1"), None).unwrap();
+    for later in ["record", "genuine"] {
+        let error = take(&place(later), &place("m1"), None).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Incident, "{later}: {error:?}");
+        assert!(!place("m1").join("download/sumdb").join(database::NAME).join("lookup").exists(), "{later}");
+    }
+    for first in ["record", "genuine"] {
+        let mirror = place(&format!("m-{first}"));
+        take(&place(first), &mirror, None).unwrap();
+        let error = take(&place("forged"), &mirror, None).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 1, "{first}: {error:?}");
+    }
+    take(&place("record"), &place("m2"), None).unwrap();
+    take(&place("genuine"), &place("m2"), None).unwrap();
+    every_client_is_served(&place("m2"), "the zip after its record");
+}
+
+#[test]
+fn after_a_killed_import_the_next_bundle_is_joined_to_what_it_left() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("base"), &[module(0)], &log, 300, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("killed"), &[module(1), module(2)], &log, 600, &[300]).unwrap();
+    synthetic_bundle::write_with_log(&place("next"), &[module(1), module(4)], &log, 1_100, &[300]).unwrap();
+    let recorder = Recorder::default();
+    take(&place("base"), &place("whole"), None).unwrap();
+    take(&place("killed"), &place("whole"), Some(&recorder)).unwrap();
+    let steps = recorder.steps().len();
+    let mut taken = 0;
+    for step in 0..steps {
+        let mirror = place(&format!("mirror-{step}"));
+        take(&place("base"), &mirror, None).unwrap();
+        take(&place("killed"), &mirror, Some(&Stopper::at(step))).unwrap_err();
+        match take(&place("next"), &mirror, None) {
+            Ok(_) => {
+                taken += 1;
+                every_client_is_served(&mirror, &format!("killed at step {step}"));
+            }
+            Err(error) => assert_eq!(error.kind, ErrorKind::NeedsBridge, "step {step}: {error:?}"),
+        }
+    }
+    assert!(taken > 0 && taken < steps, "{taken} of {steps}");
+}
+
+#[test]
+fn a_bundle_that_waits_survives_whatever_stops_it() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("base"), &[module(0)], &log, 300, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("waits"), &[module(1), module(3)], &log, 800, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("bridge"), &[], &log, 1_000, &[300, 800]).unwrap();
+    let prepare = |mirror: &Path| {
+        take(&place("base"), mirror, None).unwrap();
+        assert_eq!(take(&place("waits"), mirror, None).unwrap_err().kind, ErrorKind::NeedsBridge);
+        take(&place("bridge"), mirror, None).unwrap();
+    };
+    let first = |mirror: &Path| waiting(mirror).unwrap().into_iter().next();
+    let recorder = Recorder::default();
+    prepare(&place("whole"));
+    take_from(&first(&place("whole")).unwrap(), &place("whole"), Some(&recorder)).unwrap();
+    assert!(first(&place("whole")).is_none());
+    let steps = recorder.steps().len();
+    for step in 0..steps {
+        let mirror = place(&format!("mirror-{step}"));
+        prepare(&mirror);
+        let staged = first(&mirror).unwrap();
+        let _ = take_from(&staged, &mirror, Some(&Stopper::at(step)));
+        // Either it is done, or it still waits and all of it is there.
+        let list = mirror.join("download/example.com/s3/@v/list");
+        if let Some(staged) = first(&mirror) {
+            take_from(&staged, &mirror, None)
+                .unwrap_or_else(|error| panic!("step {step}, {}: {error:?}", staged.name()));
+        } else {
+            take(&place("waits"), &mirror, None).unwrap();
+        }
+        assert!(list.is_file(), "step {step}");
+        every_client_is_served(&mirror, &format!("stopped at step {step}"));
+    }
 }
