@@ -14,6 +14,7 @@
 mod ahead;
 mod imports;
 mod output;
+mod own_go;
 pub(crate) mod pack;
 mod records;
 mod request;
@@ -25,6 +26,7 @@ mod toolchains;
 pub use toolchains::{Platform, Wanted};
 
 pub use output::Output;
+pub use own_go::GoChoice;
 
 use crate::byte_size::{ByteSize, count};
 use crate::context::{Context, Event};
@@ -64,6 +66,8 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.
     pub dry_run: bool,
+    /// The go command to use; none means the one on PATH.
+    pub go: Option<GoChoice>,
     /// Who fetches zips.
     pub fetch: Fetch,
     /// Go toolchains to carry.
@@ -130,7 +134,10 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
     let requests = if is_alone { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
     let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
-    let found = go_command::find(&context.environment)?;
+    let found = match &options.go {
+        Some(choice) => own_go::of(choice, &cache, context)?,
+        None => go_command::find(&context.environment)?,
+    };
     let space = WorkSpace::open(&cache, context)?;
     tell_work_space(&space, &cache, context);
     // Made now, so that an output that cannot be written is known before anything is fetched.

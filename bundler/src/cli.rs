@@ -2,7 +2,7 @@
 
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modferry::bundle::{Platform, Wanted};
+use modferry::bundle::{GoChoice, Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
@@ -115,6 +115,10 @@ pub(crate) struct Bundle {
     /// Platforms of the toolchains, such as linux/amd64,darwin/arm64 [default: that of this machine]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', requires = "toolchain")]
     pub(crate) platform: Vec<Platform>,
+    /// Use this go command: a path, or a version such as 1.26.8, which is fetched from GOPROXY, proven by the checksum database
+    /// and kept in the cache directory [default: go on PATH]
+    #[arg(long, value_name = "VERSION|PATH")]
+    pub(crate) go: Option<GoChoice>,
     /// Who fetches zips: modferry, many at a time, or go, which takes longer and comes to the same
     #[arg(long, value_enum, default_value_t = Fetch::Ahead, value_name = "HOW")]
     pub(crate) fetch: Fetch,

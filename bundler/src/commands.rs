@@ -286,6 +286,7 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         },
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
+        go: arguments.go.clone(),
         toolchains: arguments.toolchain.clone(),
         platforms: arguments.platform.clone(),
         fetch: match arguments.fetch {

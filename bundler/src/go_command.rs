@@ -47,6 +47,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Settings that somebody else has found out.
+    pub(crate) fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { values: values.into_iter().collect() }
+    }
+
     /// A setting, empty where this go does not know it.
     pub fn get(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
@@ -93,7 +98,7 @@ pub fn find(environment: &Environment) -> Result<PathBuf> {
     let path = environment.get("PATH").unwrap_or_default();
     std::env::split_paths(path).map(|dir| dir.join(name)).find(|candidate| candidate.is_file()).ok_or_else(|| {
         Error::new(ErrorKind::GoMissing, "go: not found on PATH; modferry resolves modules with the real go command")
-            .hint("install Go 1.21 or newer, or add its bin directory to PATH")
+            .hint("install Go 1.21 or newer, add its bin directory to PATH, or let modferry bring one: --go 1.26.8")
     })
 }
 
@@ -117,7 +122,7 @@ pub fn settings(program: &Path, dir: &Path, environment: &Environment, interrupt
             ErrorKind::GoTooOld,
             format!("{}: is {}; modferry needs go 1.21 or newer", program.display(), settings.version()),
         )
-        .hint("install a newer Go and put it first on PATH"));
+        .hint("install a newer Go and put it first on PATH, or let modferry bring one: --go 1.26.8"));
     }
     Ok(settings)
 }
