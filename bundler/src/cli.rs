@@ -65,7 +65,7 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Resolve roots with the real go command, hash and prove everything, and seal it as a directory or a tar
-    Bundle(Bundle),
+    Bundle(Box<Bundle>),
     /// Check a bundle or a mirror: everything that is wrong with it, in one run
     Verify(Verify),
     /// Show what is in a bundle, from which roots, and how big it is

@@ -83,7 +83,7 @@ impl<'a> Ahead<'a> {
             .cloned()
             .collect();
         let (done, bytes, total) = (AtomicU64::new(0), AtomicU64::new(0), wanted.len() as u64);
-        let results = jobs::map(REQUESTS, wanted, |prover: &mut Prover, version| {
+        let work = |prover: &mut Prover, version: &ModuleVersion| {
             self.context.interrupt.check()?;
             let fetched = match self.one(prover, version, sources, go_sum) {
                 Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Interrupted) => return Err(error),
@@ -94,7 +94,8 @@ impl<'a> Ahead<'a> {
             let current = version.to_string();
             self.context.progress.event(Event::Progress { done, total, bytes, current: &current });
             Ok(())
-        });
+        };
+        let results = self.reader.stoppable(|| jobs::map(REQUESTS, wanted, work));
         results.into_iter().try_for_each(|(_, result)| result)
     }
 
@@ -169,7 +170,9 @@ impl<'a> Ahead<'a> {
             // As go writes it on the wire.
             let path = if matches!(base, Base::Http(_)) { path.replace('!', "%21") } else { path };
             let mut file = File::create(partial).map_err(|error| failed(&error))?;
-            match self.reader.pass(&base, &path, MAX_ZIP_BYTES, &mut file, ATTEMPTS) {
+            // Where the next proxy is asked after any failure, that takes less time than this one's recovery.
+            let attempts = if *may_fail { 1 } else { ATTEMPTS };
+            match self.reader.pass(&base, &path, MAX_ZIP_BYTES, &mut file, attempts) {
                 Ok(Passed::All(_)) => {}
                 Ok(Passed::Absent(_)) => continue,
                 Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Interrupted) => return Err(error),

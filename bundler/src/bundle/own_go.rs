@@ -189,8 +189,9 @@ fn settings(environment: &Environment) -> Result<Settings> {
     });
     let text = file.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
     let in_file = |name: &str| {
-        let lines = text.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(key, _)| *key == name).last().map(|(_, value)| value.to_owned())
+        // The last one counts.
+        let mut lines = text.lines().filter_map(|line| line.split_once('=')).rev();
+        lines.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
     };
     let get = |name: &str| {
         let set = environment.get(name).and_then(|value| value.to_str()).filter(|value| !value.is_empty());

@@ -1,7 +1,7 @@
 //! One HTTP request: through the right proxy, with the right password, over a connection that is used again.
 //!
 //! - HTTPS with the authorities of the system and of SSL_CERT_FILE and SSL_CERT_DIR; HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
-//!   logins of netrc, for the exact host and https only; a login in the URL itself: all as the go command has it
+//!   logins of netrc, for the exact host; a login in the URL itself; neither over plain http: all as the go command has it
 //! - redirects are followed here, so each step gets its own proxy and login; never from https to http
 //! - a connection has a limit to be made and every read has one; a request has none, but a least rate: a slow server is no
 //!   broken one, and one that gives a byte now and then is
@@ -139,6 +139,11 @@ impl Client {
         Err(Failure::Lasting(format!("more than {MAX_REDIRECTS} redirects")))
     }
 
+    /// Breaks all connections, and what is under way on them.
+    pub(crate) fn stop(&self) {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().for_each(Agent::shutdown);
+    }
+
     /// Hands a body on, and says how long it was.
     fn pass(&self, body: &mut dyn Read, limit: u64, to: &mut dyn Sink) -> Result<u64, Failure> {
         to.restart().map_err(Failure::Own)?;
@@ -175,6 +180,9 @@ impl Client {
             (unescaped(name), unescaped(password))
         });
         // As go does: over plain http no password is looked up.
+        if in_url.is_some() && !is_https {
+            return Err(Failure::Lasting("has a password, which no request takes over plain http".to_owned()));
+        }
         let known = || self.netrc.credentials(host).filter(|_| is_https).map(|(a, b)| (a.to_owned(), b.to_owned()));
         if let Some((name, password)) = in_url.or_else(known) {
             let token = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());

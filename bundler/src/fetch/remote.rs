@@ -15,7 +15,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub struct Patience {
     pub longest_wait: Duration,
     /// To make a connection.
     pub connect: Duration,
-    /// Between two bytes of an answer, and before the first. The user who stops the work may wait as long.
+    /// Between two bytes of an answer, and before the first. Who stops work that is not [`Reader::stoppable`] may wait as long.
     pub stall: Duration,
 }
 
@@ -103,6 +103,25 @@ impl<'a> Reader<'a> {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Does work that asks, and breaks its connections when the user stops it: a read alone would wait for a stalled server.
+    pub(crate) fn stoppable<T>(&self, work: impl FnOnce() -> T) -> T {
+        let (working, end) = mpsc::channel::<()>();
+        let watch = move || {
+            while end.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if self.interrupt.is_set() {
+                    self.client.stop();
+                }
+            }
+        };
+        thread::scope(|scope| {
+            // Where the system gives no thread, the end comes a stall later.
+            let _ = thread::Builder::new().spawn_scoped(scope, watch);
+            let done = work();
+            drop(working);
+            done
+        })
+    }
+
     /// Waits for the time before `attempt`, and longer if a server has asked for it.
     pub(crate) fn wait(&self, attempt: u32) -> Result<()> {
         let wait = self.patience.first_wait.saturating_mul(GROWTH.saturating_pow(attempt.saturating_sub(1)));
@@ -133,7 +152,12 @@ impl<'a> Reader<'a> {
             self.pause()?;
             attempt += 1;
             self.requests.fetch_add(1, Ordering::Relaxed);
-            let (error, most) = match self.once(base, &url, path, limit, to)? {
+            let once = self.once(base, &url, path, limit, to);
+            if !matches!(once, Ok(Once::Answer(_))) {
+                // What broke because the user stops the work says nothing about the server.
+                self.interrupt.check()?;
+            }
+            let (error, most) = match once? {
                 Once::Answer(answer) => return Ok(answer),
                 Once::Again { error, most } => (error, most),
             };
@@ -340,6 +364,10 @@ pub(crate) fn words(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Environment;
+    use modferry_harness::module::Module;
+    use modferry_harness::proxy::{Behaviour, Proxy, Rule};
+    use modferry_harness::upstream::Upstream;
 
     #[test]
     fn bases_are_urls_of_three_kinds() {
@@ -358,6 +386,34 @@ mod tests {
     fn no_message_has_a_password() {
         let base = Base::parse("https://user:secret@a.test/x").unwrap();
         assert_eq!(base.shown("latest"), "https://user:xxxxx@a.test/x/latest");
+    }
+
+    /// Asks a server that misbehaves once, for 1000 bytes at most.
+    fn once(behaviour: Behaviour) -> Result<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        let module = Module::new("example.com/a@v1.0.0").unwrap().file("a.go", "package a\n");
+        let upstream = Upstream::at(directory.path());
+        upstream.publish(&module).unwrap();
+        let proxy = Proxy::start(&upstream, [Rule::always("", behaviour)]).unwrap();
+        let patience = Patience { attempts: 1, stall: Duration::from_secs(1), ..Patience::default() };
+        let interrupt = Interrupt::default();
+        let reader = Reader::new(&Environment::default(), true, patience, 1, &interrupt);
+        let base = Base::parse(&proxy.url()).unwrap();
+        match reader.get(&base, "example.com/a/@v/v1.0.0.zip", 1000)? {
+            Answer::Found(bytes) if bytes == module.zip() => Ok(bytes),
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    #[test]
+    fn what_stalls_or_never_ends_is_given_up() {
+        let causes = |behaviour| once(behaviour).unwrap_err().causes.concat();
+        assert!(once(Behaviour::Chunked).is_ok());
+        assert!(once(Behaviour::Slow(Duration::from_millis(300))).is_ok());
+        assert_eq!(causes(Behaviour::Zeros(1 << 40)), "answers with more than 1000 bytes");
+        assert_eq!(causes(Behaviour::Trickle(Duration::from_millis(20))), "slower than 1024 bytes a second");
+        assert!(causes(Behaviour::Slow(Duration::from_secs(3))).contains("timeout"));
+        assert_eq!(causes(Behaviour::Redirect(String::new())), "more than 10 redirects");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod hostile;
 pub mod hostile_tar;
 pub mod module;
 pub mod no_network;
+pub mod proxy;
 pub mod raw_tar;
 pub mod raw_zip;
 pub mod reseal;
