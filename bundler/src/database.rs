@@ -278,7 +278,7 @@ impl Work<'_> {
         R: Send,
     {
         let (has_failed, done, total) = (AtomicBool::new(false), AtomicU64::new(0), items.len() as u64);
-        let results = jobs::map(self.request.jobs, items, |(): &mut (), item| {
+        let one = |(): &mut (), item: &T| {
             if has_failed.load(Ordering::Relaxed) {
                 return None;
             }
@@ -288,7 +288,8 @@ impl Work<'_> {
             let (bytes, current) = (self.reader.bytes(), item.to_string());
             self.context.progress.event(Event::Progress { done, total, bytes, current: &current });
             Some(result)
-        });
+        };
+        let results = self.reader.stoppable(|| jobs::map(self.request.jobs, items, one));
         // What was not begun comes after what failed, and the first that failed is the error.
         let begun = results.into_iter().filter_map(|(item, result)| Some(result?.map(|result| (item, result))));
         begun.collect()
