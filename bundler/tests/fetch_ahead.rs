@@ -215,10 +215,10 @@ fn a_bar_passes_outages_on() {
         let (first, second) = (proxy(rules.clone()), proxy([]));
         Site::new().bundle(fetch, &format!("{}|{}", first.url(), second.url()), &[]).is(reference());
         assert_eq!(second.zips(), ZIPS[..4].iter().map(|&name| (name.to_owned(), 1)).collect());
-        // As often as a redirect to itself is followed.
-        let redirected = asked(&first, ZIPS[3]);
-        assert!(redirected == 10 || redirected == 11);
-        once_each_but(&first, &[(ZIPS[3], redirected)]);
+        if fetch == AHEAD {
+            // As often as a redirect to itself is followed. Go asks again where a used connection is closed.
+            once_each_but(&first, &[(ZIPS[3], 11)]);
+        }
     }
 }
 

@@ -1,49 +1,63 @@
-//! `bundle` beside `go mod download all`: prometheus, everything from the public Go mirror.
+//! `bundle` beside `go mod download all` with go's own defaults, and beside copying and hashing the same files: three
+//! projects, everything from the public Go mirror, the checksum database included.
 
 use crate::measure::{Contender, command, compare, ratio, remove, say, say_machine};
 use crate::project;
-use modferry_harness::{Outcome, built};
+use modferry_harness::{Outcome, at, built};
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 
-/// The workers that modferry gives to its own go; so the other go gets as many.
-const WORKERS: &str = "16";
+/// The projects.
+const PROJECTS: [&str; 3] = ["sigs.k8s.io/controller-runtime@v0.25.2", "helm.sh/helm/v4@v4.3.1", project::PROMETHEUS];
 /// Wall time of a cold bundle, as a share of `go mod download all`.
-const BAR: f64 = 1.10;
+const COLD_BAR: f64 = 0.5;
+/// Wall time of a warm bundle, as a share of `cp -r` and `sha256sum -c` of what it made.
+const WARM_BAR: f64 = 2.0;
+/// Temporary disk, as a share of the zips.
+const DISK_BAR: f64 = 1.2;
 
 pub(crate) fn run(rounds: usize) -> Outcome<()> {
+    say_machine();
+    PROJECTS.iter().try_for_each(|name| one(name, rounds))
+}
+
+fn one(name: &str, rounds: usize) -> Outcome<()> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = |name: &str| directory.path().join(name);
-    let project = project::fetch(directory.path())?;
+    let project = project::fetch_of(name, directory.path())?;
     let modferry = built::modferry_release()?;
     let go_mod = fs::read(project.join("go.mod")).map_err(|error| error.to_string())?;
-    let (empty, full, out, cache, gopath) =
-        (place("empty"), place("full"), place("out"), place("cache"), place("gopath"));
+    let (empty, full, out, cache, gopath, state, copy) =
+        (place("empty"), place("full"), place("out"), place("cache"), place("gopath"), place("state"), place("copy"));
     fs::create_dir(&empty).map_err(|error| error.to_string())?;
-    let bundle = |user_cache: &std::path::Path| {
-        let arguments =
-            [OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), out.as_os_str(), OsStr::new("--quiet")];
-        let variables = [("GOMODCACHE", user_cache.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
+    let bundle = |user_cache: &Path, way: &str| {
+        let words = ["bundle", "--json", "--quiet", "--fetch", way, "-o"].map(OsStr::new);
+        let arguments = [&words[..], &[out.as_os_str(), project.as_os_str()]].concat();
+        let variables = [
+            ("GOMODCACHE", user_cache.as_os_str()),
+            ("XDG_CACHE_HOME", cache.as_os_str()),
+            ("XDG_STATE_HOME", state.as_os_str()),
+        ];
         command(modferry, &arguments, &variables)
     };
-    let clean = || remove(&out).and_then(|()| remove(&cache));
-    say_machine();
+    let clean = || {
+        // go writes into both; what it left would make the next run another one.
+        let _ = fs::remove_file(project.join("go.sum"));
+        fs::write(project.join("go.mod"), &go_mod).map_err(|error| error.to_string())?;
+        [&out, &cache, &state].into_iter().try_for_each(|path| remove(path))
+    };
+    say(&format!("\n{name}\n"));
     let contenders = [
         Contender {
             name: "`go mod download all`, empty module cache",
-            prepare: Box::new(|| {
-                // go writes into both; what it left would make the next run another one.
-                let _ = fs::remove_file(project.join("go.sum"));
-                fs::write(project.join("go.mod"), &go_mod).map_err(|error| error.to_string())?;
-                remove(&full).and_then(|()| remove(&gopath))
-            }),
+            prepare: Box::new(|| clean().and_then(|()| remove(&full)).and_then(|()| remove(&gopath))),
             command: Box::new(|| {
                 let arguments = ["mod", "download", "all"].map(OsStr::new);
                 let variables = [
                     ("GOMODCACHE", full.as_os_str()),
                     ("GOPATH", gopath.as_os_str()),
                     ("GOFLAGS", OsStr::new("-modcacherw")),
-                    ("GOMAXPROCS", OsStr::new(WORKERS)),
                     ("GOWORK", OsStr::new("off")),
                 ];
                 let mut go = command("go", &arguments, &variables);
@@ -53,20 +67,55 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
         },
         Contender {
             name: "`modferry bundle`, empty module cache",
-            prepare: Box::new(|| {
-                let _ = fs::remove_file(project.join("go.sum"));
-                clean()
-            }),
-            command: Box::new(|| bundle(&empty)),
+            prepare: Box::new(clean),
+            command: Box::new(|| bundle(&empty, "ahead")),
         },
         Contender {
-            name: "`modferry bundle`, zips in the user's module cache",
+            name: "`modferry bundle --fetch go`, empty module cache",
             prepare: Box::new(clean),
-            command: Box::new(|| bundle(&full)),
+            command: Box::new(|| bundle(&empty, "go")),
+        },
+        Contender {
+            name: "`modferry bundle`, everything in the user's module cache",
+            prepare: Box::new(clean),
+            command: Box::new(|| bundle(&full, "ahead")),
+        },
+        Contender {
+            name: "`cp -r` and `sha256sum -c` of that bundle",
+            prepare: Box::new(|| remove(&copy)),
+            command: Box::new(|| {
+                let script = r#"cp -r "$1" "$2" && cd "$2" && sha256sum --quiet -c SHA256SUMS"#;
+                let words = ["-c", script, "sh"].map(OsStr::new);
+                command("sh", &[&words[..], &[out.as_os_str(), copy.as_os_str()]].concat(), &[])
+            }),
         },
     ];
     let runs = compare(&contenders, rounds)?;
-    ratio("cold bundle / go mod download all, wall", &runs[1], &runs[0], |run| run.wall, BAR);
-    say("(a warm bundle has no bar)");
+    ratio("cold bundle / go mod download all, wall", &runs[1], &runs[0], |run| run.wall, COLD_BAR);
+    ratio("cold bundle / go mod download all, CPU", &runs[1], &runs[0], |run| run.cpu, 1.0);
+    ratio("warm bundle / cp -r and sha256sum -c, wall", &runs[3], &runs[4], |run| run.wall, WARM_BAR);
+    clean()?;
+    disk(bundle(&empty, "ahead"), &out)
+}
+
+/// What a bundle takes of temporary disk: the zips lie in the work space until they are moved, and it says what else did.
+fn disk(mut bundle: std::process::Command, out: &Path) -> Outcome<()> {
+    let output = bundle.output().map_err(|error| error.to_string())?;
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let rest = summary["work_bytes"].as_u64().ok_or("no work_bytes")?;
+    let mut zips = 0;
+    for entry in walkdir::WalkDir::new(out).into_iter().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "zip") {
+            zips += entry.metadata().map_err(at(entry.path()))?.len();
+        }
+    }
+    let share = (zips + rest) as f64 / zips.max(1) as f64;
+    let verdict = if share <= DISK_BAR { "met" } else { "NOT MET" };
+    say(&format!(
+        "temporary disk: {:.1} MB for {:.1} MB of zips, {share:.2}, bar {DISK_BAR}: {verdict}",
+        (zips + rest) as f64 / 1e6,
+        zips as f64 / 1e6
+    ));
     Ok(())
 }

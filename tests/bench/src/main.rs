@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Benchmark {
-    /// Bundling prometheus, cold and with a filled module cache, beside `go mod download all`
+    /// Bundling controller-runtime, helm and prometheus, cold and warm, beside `go mod download all` and `cp -r`
     Bundle {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]

@@ -1,29 +1,35 @@
-//! The project that is measured: the go.mod of prometheus, from the public Go mirror.
+//! The projects that are measured: their go.mod files, from the public Go mirror.
 
 use modferry_harness::Outcome;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PROJECT: &str = "github.com/prometheus/prometheus@v0.316.0";
+/// The project of most benchmarks.
+pub(crate) const PROMETHEUS: &str = "github.com/prometheus/prometheus@v0.316.0";
 
-/// Puts a copy of the go.mod into `directory`; everything measured resolves it there.
+/// Puts a copy of the go.mod of prometheus into `directory`; everything measured resolves it there.
 pub(crate) fn fetch(directory: &Path) -> Outcome<PathBuf> {
+    fetch_of(PROMETHEUS, directory)
+}
+
+/// The same of another project.
+pub(crate) fn fetch_of(project: &str, directory: &Path) -> Outcome<PathBuf> {
     let output = Command::new("go")
-        .args(["mod", "download", "-json", PROJECT])
+        .args(["mod", "download", "-json", project])
         .current_dir(std::env::temp_dir())
         .env("GOWORK", "off")
         .output()
         .map_err(|error| format!("go: {error}"))?;
     let downloaded: serde_json::Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("{PROJECT}: {error}"))?;
-    let go_mod = downloaded["GoMod"].as_str().ok_or_else(|| format!("{PROJECT}: {downloaded}"))?;
-    let project = directory.join("project");
-    fs::create_dir(&project).map_err(|error| error.to_string())?;
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{project}: {error}"))?;
+    let go_mod = downloaded["GoMod"].as_str().ok_or_else(|| format!("{project}: {downloaded}"))?;
+    let copy = directory.join("project");
+    fs::create_dir(&copy).map_err(|error| error.to_string())?;
     // Not fs::copy, which would take the read-only mode along.
     let bytes = fs::read(go_mod).map_err(|error| format!("{go_mod}: {error}"))?;
-    fs::write(project.join("go.mod"), bytes).map_err(|error| error.to_string())?;
-    Ok(project)
+    fs::write(copy.join("go.mod"), bytes).map_err(|error| error.to_string())?;
+    Ok(copy)
 }
 
 /// Runs a command that must succeed.

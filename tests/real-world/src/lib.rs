@@ -62,6 +62,11 @@ impl Crossed {
 
     /// The same with more arguments.
     pub fn bundle_with(project: Project, arguments: &[&OsStr]) -> Outcome<Self> {
+        Self::bundle_where(project, arguments, &[])
+    }
+
+    /// The same with other variables.
+    pub fn bundle_where(project: Project, arguments: &[&OsStr], variables: &[(&str, &str)]) -> Outcome<Self> {
         let directory = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
         let sources = directory.path().join("project");
         fetch(project, &sources)?;
@@ -70,7 +75,7 @@ impl Crossed {
         let bundle = directory.path().join("bundle");
         let mut command = Command::new(modferry);
         command.arg("bundle").arg(&sources).arg("-o").arg(&bundle).args(arguments);
-        command.env("XDG_CACHE_HOME", directory.path().join("cache"));
+        command.env("XDG_CACHE_HOME", directory.path().join("cache")).envs(variables.iter().copied());
         let bundled = run(command.env("XDG_STATE_HOME", directory.path().join("state")))?;
         if listing(&sources) != before {
             return Err(format!("{}: the project was changed by bundling it", project.module));
@@ -99,6 +104,13 @@ impl Crossed {
         self.way = Way::Http;
         self.forget()?;
         Ok(self)
+    }
+
+    /// Names and hashes of all files of modules, without those of the checksum database: its head may have moved on.
+    pub fn files(&self) -> Outcome<Vec<String>> {
+        let path = self.bundle_dir().join("SHA256SUMS");
+        let sums = fs::read_to_string(&path).map_err(at(&path))?;
+        Ok(sums.lines().filter(|line| !line.contains("  download/sumdb/")).map(str::to_owned).collect())
     }
 
     /// Imports another bundle into the mirror.
@@ -150,6 +162,11 @@ impl Crossed {
 
     /// Runs a go command on the project inside, with the settings that `modferry env` prints and no network.
     pub fn inside(&self, arguments: &[&str]) -> Outcome<String> {
+        self.inside_with(&[], arguments)
+    }
+
+    /// The same with more variables.
+    pub fn inside_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome<String> {
         let root = self.directory.path();
         let mut command = match self.way {
             Way::Files => no_network::command("go")?,
@@ -166,6 +183,7 @@ impl Crossed {
         }
         command.envs(&self.settings).env("GOFLAGS", "-modcacherw").env("GOENV", "off");
         command.env("GOMODCACHE", root.join("modcache")).env("GOPATH", root.join("gopath"));
+        command.envs(variables.iter().copied());
         // Compiled packages of the standard library; nothing of a module comes from it.
         command.env("GOCACHE", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/go-build"));
         run(&mut command).map(|output| text(&output.stdout))
@@ -178,6 +196,12 @@ fn settings(modferry: &Path, of: &str) -> Outcome<BTreeMap<String, String>> {
     let printed = text(&run(command.args(["env", "--for", "ci", of]))?.stdout);
     let settings = printed.lines().filter_map(|line| line.split_once('='));
     Ok(settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// What go says of one of its settings on this side.
+pub fn go_env(name: &str) -> Outcome<String> {
+    let mut command = Command::new("go");
+    Ok(text(&run(command.args(["env", name]))?.stdout).trim().to_owned())
 }
 
 fn fetch(project: Project, to: &Path) -> Outcome<()> {

@@ -33,6 +33,23 @@ fn crosses(module: &'static str, version: &'static str) -> Crossed {
 }
 
 #[test]
+fn go_and_we_fetch_the_same() {
+    let projects = [
+        ("sigs.k8s.io/controller-runtime", "v0.25.2"),
+        ("helm.sh/helm/v4", "v4.3.1"),
+        ("github.com/prometheus/prometheus", "v0.316.0"),
+    ];
+    for (module, version) in projects {
+        let bundle = |way: &str| {
+            let arguments = ["--fetch", way].map(std::ffi::OsStr::new);
+            Crossed::bundle_with(Project { module, version }, &arguments)
+                .unwrap_or_else(|error| panic!("{module}: {error}"))
+        };
+        assert_eq!(bundle("go").files(), bundle("ahead").files(), "{module}");
+    }
+}
+
+#[test]
 fn nats_server() {
     crosses("github.com/nats-io/nats-server/v2", "v2.11.0")
         .inside(&["mod", "download", "all"])
