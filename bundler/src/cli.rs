@@ -91,7 +91,8 @@ modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \
 modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
 )]
 pub(crate) struct Bundle {
-    /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, or @FILE with one of these per line
+    /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
+    /// one per line
     /// [default: .]
     #[arg(value_name = "ROOT")]
     pub(crate) roots: Vec<String>,
@@ -113,7 +114,7 @@ pub(crate) struct Bundle {
     #[arg(long, value_name = "VERSION")]
     pub(crate) toolchain: Vec<Wanted>,
     /// Platforms of the toolchains, such as linux/amd64,darwin/arm64 [default: that of this machine]
-    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', requires = "toolchain")]
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
     /// Use this go command: a path, or a version such as 1.26.8, which is fetched from GOPROXY, proven by the checksum database
     /// and kept in the cache directory [default: go on PATH]

@@ -8,13 +8,14 @@ use modferry::carrier::{self, Carrier};
 use modferry::context::{Context, Event};
 use modferry::env::{self, Form};
 use modferry::error::{Error, ErrorKind, Result, Warning};
+use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
 use modferry::verify::{Report, verify};
 use modferry::verify_mirror;
 use modferry::why::why;
-use modferry_format::header::Level;
+use modferry_format::header::{DRAFT, FORMAT, Level};
 use serde::Serialize;
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
@@ -22,6 +23,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What `--version --json` prints: also the format, and the go command that `bundle` would use here.
+pub(crate) fn version(context: &Context<'_>) -> String {
+    let go = go_command::find(&context.environment).and_then(|program| {
+        let current = std::env::current_dir().unwrap_or_default();
+        go_command::settings(&program, &current, &context.environment, &context.interrupt)
+    });
+    let go = go.ok().map(|settings| settings.version().to_owned());
+    json!({ "ok": true, "version": env!("CARGO_PKG_VERSION"), "format": FORMAT, "draft": DRAFT, "go": go }).to_string()
+}
 
 /// Does what the command line says.
 pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result<ExitCode> {
@@ -275,11 +286,24 @@ fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
 }
 
 fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Options> {
+    // `go@1.26.8` as the go command has it, beside the flag.
+    let (toolchains, roots): (Vec<&String>, Vec<&String>) =
+        arguments.roots.iter().partition(|root| root.starts_with("go@"));
+    let toolchain = |root: &&String| {
+        root["go@".len()..].parse::<bundle::Wanted>().map_err(|words| {
+            Error::new(ErrorKind::Usage, format!("{root}: names no toolchain")).because(format!("it should be {words}"))
+        })
+    };
+    let toolchains = toolchains.iter().map(toolchain).collect::<Result<Vec<_>>>()?;
+    if !arguments.platform.is_empty() && toolchains.is_empty() && arguments.toolchain.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "--platform: is for toolchains, and none is asked for")
+            .hint("add --toolchain auto, or a version; modules are the same for all platforms"));
+    }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
     let current_dir =
         std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
     Ok(bundle::Options {
-        roots: arguments.roots.clone(),
+        roots: roots.into_iter().cloned().collect(),
         current_dir,
         level: match arguments.level {
             cli::Level::All => Level::All,
@@ -287,7 +311,7 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),
-        toolchains: arguments.toolchain.clone(),
+        toolchains: arguments.toolchain.iter().cloned().chain(toolchains).collect(),
         platforms: arguments.platform.clone(),
         fetch: match arguments.fetch {
             cli::Fetch::Ahead => bundle::Fetch::Ahead,

@@ -5,15 +5,23 @@ mod commands;
 mod console;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use cli::{Cli, Color};
 use console::Console;
-use modferry::context::{Context, Environment, Interrupt};
+use modferry::context::{Context, Environment, Interrupt, Silent};
+use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     let environment = Environment::new(std::env::vars_os());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) if asked.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|it| it == "--json") => {
+            return json_version(environment);
+        }
+        Err(error) => error.exit(),
+    };
     let color = match cli.common.color {
         Color::Auto => None,
         Color::Always => Some(true),
@@ -40,4 +48,12 @@ fn main() -> ExitCode {
             ExitCode::from(error.kind.exit_code())
         }
     }
+}
+
+/// clap knows `--version` as text alone.
+fn json_version(environment: Environment) -> ExitCode {
+    let (now, interrupt) = (jiff::Timestamp::default(), Interrupt::default());
+    let context = Context { environment, now, jobs: 1, progress: &Silent, interrupt };
+    let written = writeln!(std::io::stdout().lock(), "{}", commands::version(&context));
+    ExitCode::from(if written.is_ok() { 0 } else { 2 })
 }
