@@ -359,6 +359,7 @@ pub fn explain(message: &str, words: &str) -> Error {
         "could not resolve host",
         "x509:",
         "unexpected eof",
+        ": eof",
         "server misbehaving",
         "context deadline exceeded",
     ]) {

@@ -46,6 +46,8 @@ pub(crate) struct Ahead<'a> {
     reader: Reader<'a>,
     context: &'a Context<'a>,
     done: Mutex<BTreeMap<ModuleVersion, Done>>,
+    /// Zips that ended in an outage while none came: so many, and go is left to it.
+    outages: AtomicU64,
 }
 
 /// A zip that was put into the child's cache.
@@ -72,6 +74,7 @@ impl<'a> Ahead<'a> {
             reader,
             context,
             done: Mutex::default(),
+            outages: AtomicU64::new(0),
         }
     }
 
@@ -164,6 +167,9 @@ impl<'a> Ahead<'a> {
         expected: &[H1],
     ) -> Result<Option<(Proof, H1)>> {
         let failed = |error: &io::Error| Error::io(partial, "could not be written", error);
+        if self.outages.load(Ordering::Relaxed) >= REQUESTS as u64 {
+            return Ok(None);
+        }
         for Entry { url, may_fail } in &self.proxies.entries {
             let base = Base::parse(url)?;
             let path = format!("{}/@v/{}.zip", version.path().escaped(), version.version().escaped());
@@ -173,11 +179,14 @@ impl<'a> Ahead<'a> {
             // Where the next proxy is asked after any failure, that takes less time than this one's recovery.
             let attempts = if *may_fail { 1 } else { ATTEMPTS };
             match self.reader.pass(&base, &path, MAX_ZIP_BYTES, &mut file, attempts) {
-                Ok(Passed::All(_)) => {}
+                Ok(Passed::All(_)) => self.outages.store(0, Ordering::Relaxed),
                 Ok(Passed::Absent(_)) => continue,
                 Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Interrupted) => return Err(error),
                 Err(_) if *may_fail => continue,
-                Err(_) => return Ok(None),
+                Err(_) => {
+                    self.outages.fetch_add(1, Ordering::Relaxed);
+                    return Ok(None);
+                }
             }
             drop(file);
             return prove(prover, version, partial, expected);

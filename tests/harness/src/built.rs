@@ -31,7 +31,15 @@ fn build(profile: &[&str]) -> Outcome<PathBuf> {
 fn build_program(name: &str, profile: &[&str]) -> Outcome<PathBuf> {
     // Cargo names itself to the tests it runs; a test program started by hand takes the one on PATH.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(&cargo)
+    let mut command = Command::new(&cargo);
+    // What cargo tells a test of its own package makes build scripts of others stale, ring's among them: 30 s each time.
+    let told = env::vars_os().map(|(name, _)| name);
+    for name in
+        told.filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.to_string_lossy().starts_with(it)))
+    {
+        command.env_remove(name);
+    }
+    let output = command
         .args(["build", "-q", "-p", name, "--bin", name, "--message-format=json"])
         .args(profile)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
