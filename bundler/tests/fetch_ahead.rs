@@ -142,7 +142,7 @@ fn outages_are_those_of_go() {
     });
     assert_eq!(
         kinds.map(|(kind, code)| format!("{kind} {code}")),
-        ["go-failed 2", "network 2", "network 2", "go-failed 2"]
+        ["go-failed 2", "network 2", "network 2", "network 2"]
     );
 }
 
