@@ -7,8 +7,9 @@
 //! 4. the rules on the content as a whole, module by module
 //! 5. the proof that records, tiles and heads are of the databases' logs
 //!
-//! Memory does not grow with the bundle or its zips: the manifest is read a line at a time, the content in pieces. A
-//! stream is gone through once, with as many of its zips in temporary files as there are threads, twice over.
+//! Memory does not grow with zips, and a record of a checksum database takes about 1 KiB: the manifest is read a line at a
+//! time, the content in pieces. A stream is gone through once, with as many of its zips in temporary files as there are
+//! threads, twice over.
 
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};

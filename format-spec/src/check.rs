@@ -1,7 +1,7 @@
 //! The rules that a bundle's content keeps as a whole (SPEC M50 to M58, M90 to M97), over facts that somebody else read.
 //!
 //! Files come in the order of the manifest. All files of one module stand together in that order, so a check
-//! holds one module at a time and its memory does not grow with the bundle.
+//! holds one module at a time; of checksum databases it holds all records, about 1 KiB each.
 
 mod databases;
 
