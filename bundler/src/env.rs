@@ -110,7 +110,7 @@ fn served(url: &str) -> Result<GoSettings> {
     Ok(GoSettings {
         is_served: true,
         has_toolchains: false,
-        // There may be toolchains.
+        // There may be toolchains; without one, go says what it misses.
         ..settings(url.trim_end_matches('/').to_owned(), &BTreeSet::new(), &BTreeSet::new(), true)
     })
 }
@@ -146,7 +146,14 @@ fn settings(
         "none".to_owned(),
         "private modules come from there too, even where GOPRIVATE names them",
     ));
-    if !has_toolchains {
+    // Said in both cases: what an earlier shell or `go env -w` has set must not stay.
+    if has_toolchains {
+        env.push(setting(
+            "GOTOOLCHAIN",
+            "auto".to_owned(),
+            "go takes the toolchain that is asked for, if it is carried",
+        ));
+    } else {
         env.push(setting("GOTOOLCHAIN", "local".to_owned(), "no toolchain is carried"));
     }
     GoSettings { env, is_served: false, has_toolchains }

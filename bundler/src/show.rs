@@ -113,6 +113,9 @@ impl fmt::Display for Shown {
         writeln!(f, "  sha256 {}", self.sha256)?;
         writeln!(f, "  format {}, draft {}, channel {}", header.format, header.draft, plain(&header.channel))?;
         writeln!(f, "  made {} by {} with {}", plain(&header.created), plain(&header.tool), plain(&header.go))?;
+        for base in &header.base {
+            writeln!(f, "  counts on bundle {}, which has to be imported first", plain(base))?;
+        }
         writeln!(f, "\nroots")?;
         for root in &header.roots {
             let version = root.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));

@@ -13,7 +13,7 @@ use crate::bundle::toolchains::{Platform, module_version};
 use crate::context::{Context, Environment, Event};
 use crate::database;
 use crate::error::{Error, ErrorKind, Result};
-use crate::go_command::Settings;
+use crate::go_command::{self, Settings};
 use crate::module_cache;
 use flate2::bufread::DeflateDecoder;
 use modferry_format::ModuleVersion;
@@ -72,7 +72,10 @@ fn unpacked(version: &str, cache: &Path, context: &Context<'_>) -> Result<PathBu
     fs::create_dir_all(&parent).map_err(|error| Error::io(&parent, "could not be made", &error))?;
     let work = tempfile::tempdir_in(&parent).map_err(|error| Error::io(&parent, "could not be written", &error))?;
     context.progress.event(Event::Step(&format!("fetching go {version}")));
-    let settings = settings(&context.environment)?;
+    let settings = match asked(context) {
+        Some(settings) => settings,
+        None => settings(&context.environment)?,
+    };
     let zip = fetch(&toolchain, &settings, work.path(), context)?;
     context.progress.event(Event::Step(&format!("unpacking go {version}")));
     let tree = work.path().join("tree");
@@ -178,6 +181,12 @@ fn executable(file: &File, below: &str) -> io::Result<()> {
 #[cfg(not(unix))]
 fn executable(_: &File, _: &str) -> io::Result<()> {
     Ok(())
+}
+
+/// What a go that is there all the same says: it knows its own defaults.
+fn asked(context: &Context<'_>) -> Option<Settings> {
+    let program = go_command::find(&context.environment).ok()?;
+    go_command::settings(&program, &std::env::temp_dir(), &context.environment, &context.interrupt).ok()
 }
 
 /// What `go env` would say, as far as it can be known without go.

@@ -288,7 +288,7 @@ fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
         ErrorKind::GoTooOld,
         format!("{name}: go.mod asks for go {line}, the go command here is {}", go.version()),
     )
-    .hint(format!("install Go {line} or newer, or let go fetch it: GOTOOLCHAIN=auto")))
+    .hint(format!("install Go {line} or newer, or let it be fetched: --go {line}, or GOTOOLCHAIN=auto")))
 }
 
 fn read_go_sum(file: &Path) -> Result<GoSum> {

@@ -122,6 +122,11 @@ impl Head {
         })
     }
 
+    /// How messages name the bundle.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// All entries with their line numbers; a line that breaks the grammar ends the import.
     pub(crate) fn entries(&self, mut each: impl FnMut(LineNumber, Entry) -> Result<()>) -> Result<()> {
         let mut manifest = ManifestReader::new(self.sums.clone(), self.sizes.clone());

@@ -4,6 +4,7 @@ use super::databases::Databases;
 use super::head::Head;
 use super::staged_file;
 use crate::beneath::Kind;
+use crate::byte_size;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::{Mirror, staging};
@@ -150,11 +151,13 @@ pub(crate) fn base(head: &Head, mirror: &Mirror<'_>, databases: &Databases, cont
     if count == 0 {
         return Ok(());
     }
-    let message = format!("bundle: needs {count} things that this mirror does not have");
+    let message =
+        format!("{}: needs {} that this mirror does not have", head.name(), byte_size::count(count as u64, "thing"));
     let error = missing.into_iter().fold(Error::new(ErrorKind::BundleInvalid, message), Error::because);
     let left = count.saturating_sub(NAMED);
     let error = if left > 0 { error.because(format!("and {left} more")) } else { error };
-    Err(error.hint("import the bundle that it was made after first, or make a full one"))
+    let base = head.header.base.join(" ");
+    Err(error.hint(format!("import the bundle that it was made after first ({base}), or make a full one")))
 }
 
 /// What is still to be written.
