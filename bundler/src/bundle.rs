@@ -41,7 +41,7 @@ use modferry_format::header::{
     Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation, RootKind,
 };
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
-use records::Records;
+use records::{Before, Records};
 use request::Request;
 use resolve::{Refused, Resolver};
 use root::Root;
@@ -221,6 +221,7 @@ fn make(
     let caches = space.caches();
     let query_dir = space.scratch("query")?;
     let settings = select_go(requests, found, &query_dir, context)?;
+    let before = Before::read(options, &settings)?;
     // A module that has a record all the same is held to it when the records have come.
     let childs = settings.without_records_of(&options.no_record);
     let go = Go::new(&childs, found, &context.environment, &caches, context.interrupt.clone());
@@ -289,8 +290,15 @@ fn make(
     };
 
     let caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
-    let records =
-        Records::fetch(cached.keys().cloned(), options, &settings, &caches, &staging.databases_dir()?, context)?;
+    let records = Records::fetch(
+        cached.keys().cloned(),
+        before,
+        options,
+        &settings,
+        &caches,
+        &staging.databases_dir()?,
+        context,
+    )?;
     records.judge(&closure.statements)?;
     closure.statements.extend(records.statement());
 

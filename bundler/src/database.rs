@@ -122,9 +122,8 @@ pub struct Slice {
 /// [`ErrorKind::Network`]: the database cannot be reached, or what answers is none. [`ErrorKind::Usage`]: GOSUMDB is off
 /// or cannot be understood.
 pub fn fetch(request: &Request<'_>, settings: &Settings, context: &Context<'_>) -> Result<Slice> {
-    let uses_netrc = settings.goauth.is_empty() || settings.goauth.split(';').any(|way| way.trim() == "netrc");
     let reader =
-        Reader::new(&context.environment, uses_netrc, settings.patience, request.jobs.max(1), &context.interrupt);
+        Reader::new(&context.environment, &settings.goauth, settings.patience, request.jobs.max(1), &context.interrupt);
     let place = place::find(&settings.goproxy, &settings.gosumdb, &reader)?;
     let directory = request.out.join(place.key.name().as_str());
     // Not taken over, and so never removed: it is not ours.

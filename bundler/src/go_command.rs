@@ -7,6 +7,7 @@
 
 use crate::context::{Environment, Interrupt};
 use crate::error::{Error, ErrorKind, Result};
+use modferry_format::sumdb::key::{GoSumDb, VerifierKey};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -55,6 +56,15 @@ impl Settings {
     /// A setting, empty where this go does not know it.
     pub fn get(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
+    }
+
+    /// The key of the checksum database that GOSUMDB names; none if it is off.
+    pub(crate) fn database_key(&self) -> Result<Option<VerifierKey>> {
+        match self.get("GOSUMDB").parse() {
+            Ok(GoSumDb::Database { key, .. }) => Ok(Some(*key)),
+            Ok(GoSumDb::Off) => Ok(None),
+            Err(invalid) => Err(Error::new(ErrorKind::Usage, invalid.to_string()).hint("check go env GOSUMDB")),
+        }
     }
 
     /// The same with more patterns in GONOSUMDB: what may come without a record must not stop go.

@@ -88,7 +88,7 @@ pub struct Prover {
 }
 
 /// Room for the largest central directory record: three fields of 64 KiB and the fixed part.
-const DIRECTORY_BUFFER_BYTES: usize = 256 * 1024;
+pub(crate) const DIRECTORY_BUFFER_BYTES: usize = 256 * 1024;
 const OUT_BUFFER_BYTES: usize = 128 * 1024;
 
 const LOCAL_HEADER_BYTES: usize = 30;

@@ -58,14 +58,9 @@ struct Done {
 
 impl<'a> Ahead<'a> {
     pub(crate) fn new(settings: &Settings, module_cache: &'a Path, context: &'a Context<'a>) -> Self {
-        let goauth = settings.get("GOAUTH");
-        let uses_netrc = goauth.is_empty() || goauth.split(';').any(|way| way.trim() == "netrc");
         let patience = crate::fetch::Patience::default();
-        let reader = Reader::new(&context.environment, uses_netrc, patience, REQUESTS, &context.interrupt);
-        let database = settings.get("GOSUMDB").parse().ok().and_then(|gosumdb| match gosumdb {
-            modferry_format::sumdb::key::GoSumDb::Database { key, .. } => Some(key.name().to_string()),
-            modferry_format::sumdb::key::GoSumDb::Off => None,
-        });
+        let reader = Reader::new(&context.environment, settings.get("GOAUTH"), patience, REQUESTS, &context.interrupt);
+        let database = settings.database_key().ok().flatten().map(|key| key.name().to_string());
         Self {
             proxies: ProxyList::parse(settings.get("GOPROXY")),
             not_by_proxy: settings.get("GONOPROXY").to_owned(),

@@ -8,6 +8,7 @@
 //! Without a go command nobody says what `go env` would: GOPROXY and the like are taken from the environment, and from the
 //! user's `go/env` file, which `go env -w` writes.
 
+use crate::beneath::Beneath;
 use crate::bundle::ahead::{Ahead, REQUESTS};
 use crate::bundle::toolchains::{Platform, module_version};
 use crate::context::{Context, Environment, Event};
@@ -15,14 +16,14 @@ use crate::database;
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::{self, Settings};
 use crate::module_cache;
-use flate2::bufread::DeflateDecoder;
+use crate::module_zip::DIRECTORY_BUFFER_BYTES;
+use flate2::read::DeflateDecoder;
 use modferry_format::ModuleVersion;
 use modferry_format::go_sum::GoSum;
-use modferry_format::zip_names::MAX_ZIP_BYTES;
-use rawzip::CompressionMethod;
+use rawzip::{CompressionMethod, ZipArchive};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Which go command to use.
@@ -80,6 +81,9 @@ fn unpacked(version: &str, cache: &Path, context: &Context<'_>) -> Result<PathBu
     context.progress.event(Event::Step(&format!("unpacking go {version}")));
     let tree = work.path().join("tree");
     unpack(&zip, &toolchain, &tree, context)?;
+    // Whoever finds the name takes the files for whole.
+    let synced = Beneath::new(&tree).and_then(|tree| tree.sync());
+    synced.map_err(|error| Error::io(&tree, "could not be brought to the disk", &error))?;
     match fs::rename(&tree, &home) {
         Ok(()) => Ok(program),
         // Somebody else was faster, with the same bytes.
@@ -131,14 +135,11 @@ fn fetch(toolchain: &ModuleVersion, settings: &Settings, work: &Path, context: &
 fn unpack(zip: &Path, toolchain: &ModuleVersion, tree: &Path, context: &Context<'_>) -> Result<()> {
     let failed =
         |error: String| Error::new(ErrorKind::Io, format!("{}: could not be unpacked", zip.display())).because(error);
-    let size = fs::metadata(zip).map_err(|error| Error::io(zip, "could not be read", &error))?.len();
-    if size > MAX_ZIP_BYTES {
-        return Err(failed("too large".to_owned()));
-    }
-    let bytes = fs::read(zip).map_err(|error| Error::io(zip, "could not be read", &error))?;
-    let archive = rawzip::ZipArchive::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+    let file = File::open(zip).map_err(|error| Error::io(zip, "could not be read", &error))?;
+    let mut buffer = vec![0; DIRECTORY_BUFFER_BYTES];
+    let archive = ZipArchive::from_file(file, &mut buffer).map_err(|error| failed(error.to_string()))?;
     let prefix = format!("{}@{}/", toolchain.path(), toolchain.version());
-    let mut entries = archive.entries();
+    let mut entries = archive.entries(&mut buffer);
     while let Some(entry) = entries.next_entry().map_err(|error| failed(error.to_string()))? {
         context.interrupt.check()?;
         let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
@@ -152,8 +153,8 @@ fn unpack(zip: &Path, toolchain: &ModuleVersion, tree: &Path, context: &Context<
             fs::create_dir_all(path.parent().unwrap_or(tree))?;
             let mut file = File::create(&path)?;
             let mut content: Box<dyn Read> = match entry.compression_method() {
-                CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(BufReader::new(local.data()))),
-                _ => Box::new(local.data()),
+                CompressionMethod::DEFLATE => Box::new(DeflateDecoder::new(local.reader())),
+                _ => Box::new(local.reader()),
             };
             io::copy(&mut content, &mut file)?;
             executable(&file, below)

@@ -13,7 +13,7 @@ use modferry_format::header::{Database, EVERY_MODULE};
 use modferry_format::info::Info;
 use modferry_format::requires::{self, Requires};
 use modferry_format::sumdb::head::Head;
-use modferry_format::sumdb::key::{GoSumDb, VerifierKey};
+use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::{BundlePath, H1, Invalid, ModuleVersion, patterns};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -34,6 +34,36 @@ pub(crate) struct Records {
     requires: Option<requires::Head>,
 }
 
+/// What the bundle is to be continued from; read before anything is fetched.
+pub(crate) struct Before {
+    key: VerifierKey,
+    base: Base,
+    heads: Vec<Head>,
+}
+
+impl Before {
+    /// Reads the base and all files of heads. None where nothing of a checksum database is carried.
+    pub(crate) fn read(options: &Options, settings: &Settings) -> Result<Option<Self>> {
+        let key = if options.without_checksum_database { None } else { settings.database_key()? };
+        let Some(key) = key else {
+            let asks = options.base.is_some() || options.since_head.is_some();
+            if asks || !options.client_latest.is_empty() || !options.bridge.is_empty() {
+                let message = "GOSUMDB: is off, so there is no tree to continue";
+                return Err(Error::new(ErrorKind::Usage, message).hint(
+                    "--base, --bridge, --client-latest and --since-head need the checksum database: go env -u GOSUMDB",
+                ));
+            }
+            return Ok(None);
+        };
+        let base = match &options.base {
+            Some(path) => Base::read(path, &key)?,
+            None => Base::default(),
+        };
+        let heads = heads(options, &base, &key)?;
+        Ok(Some(Self { key, base, heads }))
+    }
+}
+
 /// What the base has, if there is one.
 #[derive(Default)]
 struct Base {
@@ -50,24 +80,19 @@ impl Records {
     /// Fetches and proves the records of all versions, and lays them out in `out`.
     pub(crate) fn fetch(
         versions: impl Iterator<Item = ModuleVersion>,
+        before: Option<Before>,
         options: &Options,
         settings: &Settings,
         module_caches: &[PathBuf],
         out: &Path,
         context: &Context<'_>,
     ) -> Result<Self> {
-        if options.without_checksum_database || settings.get("GOSUMDB") == "off" {
+        let Some(Before { key, base, heads }) = before else {
             return Ok(Self { without_record: vec![EVERY_MODULE.to_owned()], ..Self::default() });
-        }
+        };
         let private = settings.get("GONOSUMDB");
         let (without, wanted): (BTreeSet<_>, BTreeSet<_>) =
             versions.partition(|version| patterns::matches(private, version.path().as_str()));
-        let key = database_key(settings)?;
-        let base = match &options.base {
-            Some(path) => Base::read(path, &key)?,
-            None => Base::default(),
-        };
-        let heads = heads(options, &base, &key)?;
         let known: BTreeSet<ModuleVersion> = base.records.intersection(&wanted).cloned().collect();
         let last = base.heads.last().map(|head| requires::Head {
             name: key.name().clone(),
@@ -82,7 +107,6 @@ impl Records {
         }
         // Those of the base first: they are what the far side has.
         let caches: Vec<PathBuf> = base.download.iter().chain(module_caches).cloned().collect();
-        let jobs = REQUESTS;
         let request = database::Request {
             versions: &wanted,
             since: options.since_head,
@@ -91,7 +115,7 @@ impl Records {
             heads: &heads,
             caches: &caches,
             out,
-            jobs,
+            jobs: REQUESTS,
         };
         let slice = database::fetch(&request, &settings.into(), context)?;
         let allowed = options.no_record.join(",");
@@ -105,7 +129,7 @@ impl Records {
         let is_needed = slice.held > 0 || !known.is_empty();
         records.requires = last.filter(|_| is_needed);
         records.claim(&without, &[private, &allowed]);
-        records.tell(&slice, context);
+        records.tell(&slice, known.len(), context);
         records.slice = Some(slice);
         Ok(records)
     }
@@ -118,11 +142,11 @@ impl Records {
         self.without_record = all.into_iter().filter(is_needed).map(str::to_owned).collect();
     }
 
-    fn tell(&self, slice: &Slice, context: &Context<'_>) {
+    fn tell(&self, slice: &Slice, known: usize, context: &Context<'_>) {
         let note = format!(
             "{}: {} records proven by the tree head of {} records, {} tiles, {} bytes, {} requests",
             slice.key.name(),
-            slice.records.len(),
+            slice.records.len() - known,
             slice.head.size(),
             slice.tiles,
             slice.bytes,
@@ -188,14 +212,6 @@ impl Records {
     /// The head of the bundle.
     pub(crate) fn head(&self) -> Option<&Head> {
         self.slice.as_ref().map(|slice| &slice.head)
-    }
-}
-
-fn database_key(settings: &Settings) -> Result<VerifierKey> {
-    match settings.get("GOSUMDB").parse() {
-        Ok(GoSumDb::Database { key, .. }) => Ok(*key),
-        Ok(GoSumDb::Off) => Err(Error::new(ErrorKind::Usage, "GOSUMDB: is off")),
-        Err(invalid) => Err(Error::new(ErrorKind::Usage, invalid.to_string()).hint("check go env GOSUMDB")),
     }
 }
 

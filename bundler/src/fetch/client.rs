@@ -104,9 +104,9 @@ pub(crate) struct Limits {
 }
 
 impl Client {
-    pub(crate) fn new(environment: &Environment, uses_netrc: bool, limits: Limits) -> Self {
+    pub(crate) fn new(environment: &Environment, goauth: &str, limits: Limits) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities::of(environment))).build();
-        let netrc = if uses_netrc { Netrc::of(environment) } else { Netrc::default() };
+        let netrc = if Netrc::is_used(goauth) { Netrc::of(environment) } else { Netrc::default() };
         Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), netrc }
     }
 

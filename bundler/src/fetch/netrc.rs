@@ -19,6 +19,11 @@ struct Machine {
 }
 
 impl Netrc {
+    /// Whether GOAUTH lets go look into a netrc file; it is the default.
+    pub(crate) fn is_used(goauth: &str) -> bool {
+        goauth.is_empty() || goauth.split(';').any(|way| way.trim() == "netrc")
+    }
+
     /// The file that NETRC names, else the one in the home directory. Without a file nobody has a password, and one that
     /// cannot be read is passed over, as go does it.
     pub(crate) fn of(environment: &Environment) -> Self {

@@ -82,13 +82,13 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(
         environment: &crate::context::Environment,
-        uses_netrc: bool,
+        goauth: &str,
         patience: Patience,
         connections: usize,
         interrupt: &'a Interrupt,
     ) -> Self {
         let limits = Limits { connect: patience.connect, stall: patience.stall, connections };
-        let client = Client::new(environment, uses_netrc, limits);
+        let client = Client::new(environment, goauth, limits);
         let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { client, patience, interrupt, pause: Mutex::new(None), requests, bytes }
     }
@@ -397,7 +397,7 @@ mod tests {
         let proxy = Proxy::start(&upstream, [Rule::always("", behaviour)]).unwrap();
         let patience = Patience { attempts: 1, stall: Duration::from_secs(1), ..Patience::default() };
         let interrupt = Interrupt::default();
-        let reader = Reader::new(&Environment::default(), true, patience, 1, &interrupt);
+        let reader = Reader::new(&Environment::default(), "", patience, 1, &interrupt);
         let base = Base::parse(&proxy.url()).unwrap();
         match reader.get(&base, "example.com/a/@v/v1.0.0.zip", 1000)? {
             Answer::Found(bytes) if bytes == module.zip() => Ok(bytes),
