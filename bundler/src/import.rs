@@ -16,9 +16,11 @@ mod derive;
 mod head;
 pub(crate) mod heads;
 mod judge;
+mod log;
 mod plan;
 mod publish;
 mod stage;
+mod verdict;
 mod waiting;
 
 pub use waiting::{Staged, waiting};
@@ -111,10 +113,12 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
     if let Err(error) = imported {
         let mut error = unread(carrier, error);
         // What was cut off may wait in staging for the next try; what was judged not good, or fills the disk, must not.
-        let waits = mirror.durable().files().kind(&staging(&id).join(waiting::WAITS)).is_ok_and(|kind| kind.is_some());
-        let is_bad = error.kind.exit_code() == 1 || error.kind == ErrorKind::NoSpace;
-        // One that waits has perhaps no other copy: it goes only if the fault is its own.
-        if if waits { error.kind == ErrorKind::BundleInvalid } else { is_bad } {
+        let is_to_go = match error.kind {
+            ErrorKind::BundleInvalid => true,
+            // One that waits has perhaps no other copy: it goes only if the fault is its own.
+            kind => !waiting::waits(&mirror, &id) && (kind.exit_code() == 1 || kind == ErrorKind::NoSpace),
+        };
+        if is_to_go {
             if let Err(left) = mirror.durable().remove_staging(&staging(&id)) {
                 error = error.because(format!("{left}, so {} is left", staging(&id).display()));
             }
@@ -156,7 +160,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Steps 3 to 6.
+    /// Steps 3 to 7.
     fn run(&self, summary: &mut Summary) -> Result<()> {
         let (mirror, head, options, context) = (self.mirror, self.head, self.options, self.context);
         let mut databases = Databases::open(self.carrier.name(), &head.header, options, mirror)?;
@@ -189,12 +193,10 @@ impl Import<'_> {
             summary.new_files = plan.published - plan.known_files - judgement.kept.len() as u64;
             summary.kept = judgement.kept;
             // What waits there was not put there by this run.
-            let waits = mirror.durable().files().kind(&staging(&head.id).join(waiting::WAITS));
-            return if waits.is_ok_and(|kind| kind.is_some()) {
-                Ok(())
-            } else {
-                mirror.durable().remove_staging(&staging(&head.id))
-            };
+            if waiting::waits(mirror, &head.id) {
+                return Ok(());
+            }
+            return mirror.durable().remove_staging(&staging(&head.id));
         }
         context.progress.event(Event::Step("publishing"));
         let (facts, judgement, databases, published) = (&facts, &judgement, &databases, plan.published);

@@ -11,27 +11,26 @@
 //! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
 
 use super::heads::{self, HeadLine};
+use super::log::{Log, Tiles};
 use super::plan::{Ledgers, Plan};
-use super::stage::{Facts, State};
-use super::waiting::WAITS;
-use super::{Head as BundleHead, LineNumber, NO_RECORD_HINT, Options, refuse, staged_change, staged_file};
+use super::stage::Facts;
+use super::verdict::{Verdict, damaged, without_base};
+use super::{Head as BundleHead, NO_RECORD_HINT, Options, refuse};
 use crate::beneath::Kind;
 use crate::carrier::Carrier;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::{Mirror, staging};
+use crate::mirror::Mirror;
 use modferry_format::check::{self, Part};
-use modferry_format::database::{DatabaseName, Tile};
+use modferry_format::database::DatabaseName;
 use modferry_format::header::Header;
 use modferry_format::ledger::Ledger;
 use modferry_format::patterns::{self, Patterns};
 use modferry_format::requires;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
-use modferry_format::sumdb::note;
-use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::record::{self, Lookup, Record};
 use modferry_format::sumdb::refused::{Refused, Unproven};
-use modferry_format::{BundleId, BundlePath, FileSha256, H1, ModuleVersion};
+use modferry_format::{BundleId, BundlePath, H1, ModuleVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,15 +50,6 @@ pub(crate) struct Databases<'a> {
     covered: BTreeMap<ModuleVersion, Record>,
     /// Of the patterns that were allowed those that were needed.
     no_record: BTreeSet<String>,
-}
-
-/// One database.
-struct Log {
-    key: VerifierKey,
-    /// What the mirror has, ascending by size.
-    known: Vec<HeadLine>,
-    /// What this bundle adds, proven.
-    added: Vec<Head>,
 }
 
 /// A derived file: where it lies, and what it should be.
@@ -97,11 +87,7 @@ pub(crate) fn trusted_keys(name: &str, header: &Header, options: &Options<'_>) -
 impl<'a> Databases<'a> {
     /// What the mirror has of the bundle's databases.
     pub(crate) fn open(name: &str, header: &Header, options: &Options<'_>, mirror: &'a Mirror<'a>) -> Result<Self> {
-        let log = |key: VerifierKey| {
-            let mut log = Log { known: heads::read(mirror, &key)?, key, added: Vec::new() };
-            log.remember_latest(mirror)?;
-            Ok(log)
-        };
+        let log = |key| Log::open(key, mirror);
         let logs = trusted_keys(name, header, options)?.into_iter().map(log).collect::<Result<_>>()?;
         let (has_base, covered, no_record) = (!header.base.is_empty(), BTreeMap::new(), BTreeSet::new());
         let in_mirror = names_in(mirror)?;
@@ -232,8 +218,8 @@ impl<'a> Databases<'a> {
             let get = |tile| tiles.get(&log.key, tile, self.has_base);
             match part.prove(get) {
                 Ok(_) => {}
-                Err(Unproven::Refused(refused @ Refused::Fork { .. })) => {
-                    return Err(tiles.verdict.fork(&log.key, &refused));
+                Err(Unproven::Refused(ref refused @ Refused::Fork { ref older, ref newer, .. })) => {
+                    return Err(tiles.verdict.fork(&log.key, older, newer, refused));
                 }
                 Err(Unproven::Refused(Refused::Missing { tile })) if self.has_base => {
                     return Err(without_base(carrier.name(), &head.header, &format!("{tile} of {}", log.key.name())));
@@ -284,121 +270,6 @@ impl<'a> Databases<'a> {
             }
         }
         derived
-    }
-}
-
-impl Log {
-    /// The head that is served counts as well, should the ledger have lost it: one head more only asks for more.
-    fn remember_latest(&mut self, mirror: &Mirror<'_>) -> Result<()> {
-        let path = BundlePath::Head(self.key.name().clone());
-        let text = path.to_string();
-        match mirror.durable().files().kind(Path::new(&text)) {
-            Ok(None | Some(Kind::File(_))) => {}
-            _ => return Err(mirror.durable().stranger(Path::new(&text), "is no file")),
-        }
-        let Some(bytes) = published(mirror, &path, note::MAX_BYTES as u64)? else { return Ok(()) };
-        let Ok(head) = Head::open(&bytes, &self.key) else { return Ok(()) };
-        if self.known.last().is_none_or(|newest| newest.head.size() < head.size()) {
-            // Which bundle brought it nobody can say any more; the ledger gets it with this one.
-            self.added.push(head.clone());
-            self.known.push(HeadLine { head, bundle: String::new() });
-        }
-        Ok(())
-    }
-
-    /// Proves that the mirror's newest head and the bundle's are of one log.
-    fn join(&mut self, part: &Part, tiles: &Tiles<'_>) -> Result<()> {
-        if let Some(newest) = self.known.iter().map(|line| &line.head).max_by_key(|head| head.size()) {
-            let (older, newer) = match newest.size() <= part.head().size() {
-                true => (newest, part.head()),
-                false => (part.head(), newest),
-            };
-            let mut prover = Prover::new(newer);
-            let proven = match prover.served(older) {
-                Ok(()) => prover.prove(|tile| tiles.get(&self.key, tile, true)),
-                Err(refused) => Err(refused.into()),
-            };
-            match proven {
-                Ok(_) => {}
-                Err(Unproven::Unread { error, .. }) => return Err(error),
-                Err(Unproven::Refused(Refused::Missing { tile })) => {
-                    return Err(tiles.verdict.needs_bridge(&self.key, older, newer, tile));
-                }
-                Err(Unproven::Refused(refused)) => {
-                    self.blame_the_mirror(newest, tiles, &refused)?;
-                    let refused = match refused {
-                        fork @ Refused::Fork { .. } => fork,
-                        // Both trees are proven, and differ in this place.
-                        _ => {
-                            let (older, newer) = (older.clone().into(), newer.clone().into());
-                            Refused::Fork { older, newer, root: part.head().root() }
-                        }
-                    };
-                    return Err(tiles.verdict.fork(&self.key, &refused));
-                }
-            }
-        }
-        for head in part.served().iter().chain([part.head()]) {
-            if head.size() > 0 && self.known.iter().all(|line| line.head != *head) {
-                self.added.push(head.clone());
-            }
-        }
-        Ok(())
-    }
-
-    /// A damaged tile of the mirror looks like a fork; what the mirror has must prove its own head.
-    fn blame_the_mirror(&self, newest: &Head, tiles: &Tiles<'_>, refused: &Refused) -> Result<()> {
-        let mut prover = Prover::new(newest);
-        if let Refused::ForgedTile { tile, .. } | Refused::ForgedPrefix { tile, .. } | Refused::Length { tile, .. } =
-            refused
-            && tiles.published(&self.key, *tile)?.is_some()
-        {
-            // Not in the tree of this head: then it came with a head between the two.
-            let _ = prover.file(*tile);
-        }
-        match prover.prove(|tile| tiles.published(&self.key, tile)) {
-            Ok(_) => Ok(()),
-            Err(Unproven::Unread { error, .. }) => Err(error),
-            Err(Unproven::Refused(refused)) => {
-                let message = format!(
-                    "{}: a file of the checksum database {} is damaged",
-                    tiles.mirror.path().display(),
-                    self.key.name()
-                );
-                Err(Error::new(ErrorKind::MirrorDamaged, message)
-                    .because(refused.to_string())
-                    .hint("put the file back from a copy of the mirror, or move it away and import its bundle again"))
-            }
-        }
-    }
-}
-
-/// Where the tiles of a bundle that is staged are found, and those of the mirror.
-struct Tiles<'a> {
-    mirror: &'a Mirror<'a>,
-    id: BundleId,
-    facts: &'a Facts,
-    lines: BTreeMap<(DatabaseName, Tile), LineNumber>,
-    verdict: Verdict<'a>,
-}
-
-impl Tiles<'_> {
-    /// A tile of the bundle, or else, where that is allowed, one of the mirror.
-    fn get(&self, key: &VerifierKey, tile: Tile, from_mirror: bool) -> Result<Option<Vec<u8>>> {
-        match self.lines.get(&(key.name().clone(), tile)) {
-            Some(&number) if self.facts.of(number).state == State::Staged => {
-                let path = staged_file(&self.id, number);
-                let read = self.mirror.durable().files().read(&path, MAX_TILE_BYTES).map(Some);
-                read.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))
-            }
-            Some(_) => self.published(key, tile),
-            None if from_mirror => self.published(key, tile),
-            None => Ok(None),
-        }
-    }
-
-    fn published(&self, key: &VerifierKey, tile: Tile) -> Result<Option<Vec<u8>>> {
-        published(self.mirror, &BundlePath::Tile(key.name().clone(), tile), MAX_TILE_BYTES)
     }
 }
 
@@ -454,18 +325,8 @@ fn hold_to_records(mirror: &Mirror<'_>, carrier: &dyn Carrier, part: &Part) -> R
     Ok(())
 }
 
-/// The bundle counts on another one.
-fn without_base(name: &str, header: &Header, what: &str) -> Error {
-    Error::new(ErrorKind::BundleInvalid, format!("{name}: needs {what}, which this mirror does not have"))
-        .because(format!("it was made after bundle {}", header.base.join(" ")))
-        .hint("import that bundle first, or make a full one; the mirror is as it was")
-}
-
-/// A full tile.
-const MAX_TILE_BYTES: u64 = 8192;
-
 /// The bytes of a published file; none if it is not there.
-fn published(mirror: &Mirror<'_>, path: &BundlePath, limit: u64) -> Result<Option<Vec<u8>>> {
+pub(crate) fn published(mirror: &Mirror<'_>, path: &BundlePath, limit: u64) -> Result<Option<Vec<u8>>> {
     let text = path.to_string();
     match mirror.durable().files().read(Path::new(&text), limit) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -479,14 +340,6 @@ fn read_lookup(mirror: &Mirror<'_>, path: &BundlePath, version: &ModuleVersion, 
     Lookup::parse(bytes, version).map_err(|invalid| damaged(mirror, path, &invalid.to_string()))
 }
 
-/// A file of the mirror that the proven one of a bundle contradicts.
-pub(crate) fn damaged(mirror: &Mirror<'_>, path: &BundlePath, reason: &str) -> Error {
-    let full = mirror.durable().full(Path::new(&path.to_string()));
-    Error::new(ErrorKind::MirrorDamaged, format!("{}: is damaged", full.display()))
-        .because(reason)
-        .hint("move the file away and import again: the bundle has it, proven")
-}
-
 /// Whether the mirror has the same under a path of a database in other bytes: a lookup may carry another head.
 pub(crate) fn is_same(mirror: &Mirror<'_>, path: &BundlePath, staged: &Path) -> Result<bool> {
     let BundlePath::Lookup(_, version) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
@@ -496,68 +349,4 @@ pub(crate) fn is_same(mirror: &Mirror<'_>, path: &BundlePath, staged: &Path) -> 
     let here = here.map_err(|error| Error::io(&durable.full(staged), "could not be read", &error))?;
     let record = |bytes: &[u8]| read_lookup(mirror, path, version, bytes).map(|lookup| lookup.record);
     Ok(record(&there)? == record(&here)?)
-}
-
-/// Says what ends an import, and keeps what somebody must see.
-struct Verdict<'a> {
-    mirror: &'a Mirror<'a>,
-    id: BundleId,
-    carrier: &'a dyn Carrier,
-    /// Nothing is kept then.
-    dry_run: bool,
-}
-
-impl Verdict<'_> {
-    /// Two logs under one key. Both notes are kept in the mirror: they are evidence against whoever has the key.
-    fn fork(&self, key: &VerifierKey, refused: &Refused) -> Error {
-        let message = format!(
-            "{}: its head of {} contradicts the other one: two logs were signed",
-            self.carrier.name(),
-            key.name()
-        );
-        let error = Error::new(ErrorKind::Fork, message).because(refused.to_string());
-        let Refused::Fork { older, newer, .. } = refused else { return error };
-        let error = error.because(older.note()).because(newer.note());
-        let hint = "nothing was imported; show both notes to the owner of the database: one of them, or the key, is not \
-                    genuine";
-        if self.dry_run {
-            return error.hint(hint);
-        }
-        let text = format!("{}\n{}", older.note(), newer.note());
-        // Two forks may be of the same sizes.
-        let hash = FileSha256::of(text.as_bytes()).to_string();
-        let name = key.name().as_str().replace('/', "_");
-        let file = format!("fork-{name}-{}-{}-{}.txt", older.size(), newer.size(), &hash[..16]);
-        let (durable, path) = (self.mirror.durable(), Path::new("quarantine").join(file));
-        match durable.replace(&path, text.as_bytes(), &staged_change(&self.id, "fork")) {
-            Ok(()) => error.because(format!("both are kept in {}", durable.full(&path).display())),
-            Err(failed) => error.because(failed.to_string()),
-        }
-        .hint(hint)
-    }
-
-    /// The bundle waits in staging.
-    fn needs_bridge(&self, key: &VerifierKey, older: &Head, newer: &Head, tile: Tile) -> Error {
-        let (durable, path) = (self.mirror.durable(), staging(&self.id).join(WAITS));
-        let text = format!("{}\n{}", older.note(), newer.note());
-        let is_there = durable.files().read(&path, text.len() as u64).is_ok_and(|there| there == text.as_bytes());
-        let write = || durable.create(&path)?.write_all(text.as_bytes());
-        if !is_there
-            && !self.dry_run
-            && let Err(error) = write()
-        {
-            return error;
-        }
-        let name = self.carrier.name();
-        let message = format!("{name}: needs-bridge {} {} {}", key.name(), older.size(), newer.size());
-        Error::new(ErrorKind::NeedsBridge, message)
-            .because(format!("{tile} is neither in the bundle nor in the mirror, and joins the two tree heads"))
-            .because(older.note())
-            .because(newer.note())
-            .hint(format!(
-                "carry the two notes out ({} has them), make the bridge there: modferry bundle --bridge FILE -o BRIDGE, \
-                 then here, with the flags of this import: modferry import BRIDGE MIRROR; this bundle waits in staging",
-                durable.full(&path).display()
-            ))
-    }
 }

@@ -6,6 +6,7 @@ use super::head::{Head, LineNumber};
 use super::plan::is_published;
 use super::stage::{Fact, Facts, State};
 use super::staged_file;
+use super::verdict;
 use crate::beneath::Kind;
 use crate::carrier::Carrier;
 use crate::context::Context;
@@ -119,7 +120,7 @@ impl Judge<'_> {
         }
         if !databases::is_same(self.mirror, &entry.path, &staged_file(&self.head.id, number))? {
             // The bundle's is proven, and its log is the mirror's.
-            return Err(databases::damaged(self.mirror, &entry.path, "it is not what the log has under this name"));
+            return Err(verdict::damaged(self.mirror, &entry.path, "it is not what the log has under this name"));
         }
         facts.set(number, Fact { state: State::Kept, ..fact });
         Ok(())

@@ -9,7 +9,7 @@ use crate::beneath::{Beneath, Kind};
 use crate::carrier::{Carrier, Delivered, What};
 use crate::error::{Error, Result};
 use crate::manifest_reader::{ManifestReader, Next};
-use crate::mirror::staging;
+use crate::mirror::{Mirror, staging};
 use crate::source::Source;
 use modferry_format::BundleId;
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES};
@@ -20,6 +20,11 @@ use std::sync::Arc;
 
 /// The file in a bundle's staging that says it waits; it has the two notes.
 pub(super) const WAITS: &str = "needs-bridge";
+
+/// Whether this bundle waits.
+pub(super) fn waits(mirror: &Mirror<'_>, id: &BundleId) -> bool {
+    mirror.durable().files().kind(&staging(id).join(WAITS)).is_ok_and(|kind| kind.is_some())
+}
 
 /// The bundles of a mirror that wait.
 pub fn waiting(mirror: &Path) -> Result<Vec<Staged>> {
