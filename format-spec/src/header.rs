@@ -3,6 +3,7 @@
 use crate::info;
 use crate::invalid::Invalid;
 use crate::json::{self, Value};
+use crate::module_version::ModuleVersion;
 use crate::root::HeadFile;
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -88,6 +89,22 @@ pub struct Root {
     pub replaces: Vec<String>,
     /// Modules that its go.mod replaces by a directory; their sources must travel with the project.
     pub local: Vec<String>,
+}
+
+impl Root {
+    /// A root that is a module version, of whose go.mod nothing is said.
+    pub fn version(kind: RootKind, version: &ModuleVersion) -> Self {
+        Self {
+            kind,
+            level: Level::All,
+            module: version.path().to_string(),
+            version: Some(version.version().to_string()),
+            go: String::new(),
+            requires: Vec::new(),
+            replaces: Vec::new(),
+            local: Vec::new(),
+        }
+    }
 }
 
 /// Kinds of roots.

@@ -200,16 +200,7 @@ impl Root {
         write(&scratch.join("go.mod"), text.as_bytes())?;
         Ok(Self {
             name: version.to_string(),
-            header: HeaderRoot {
-                kind: RootKind::Version,
-                level: Level::All,
-                module: version.path().to_string(),
-                version: Some(version.version().to_string()),
-                go: String::new(),
-                requires: Vec::new(),
-                replaces: Vec::new(),
-                local: Vec::new(),
-            },
+            header: HeaderRoot::version(RootKind::Version, version),
             go_mod: text.into_bytes(),
             ignored: Vec::new(),
             has_queries: false,

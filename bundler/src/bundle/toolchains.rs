@@ -14,7 +14,7 @@ use crate::go_command::{self, Go, version_numbers};
 use crate::{jobs, module_cache};
 use modferry_format::ModuleVersion;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{Level, Observation, Root, RootKind};
+use modferry_format::header::{Observation, Root, RootKind};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -203,7 +203,7 @@ impl Toolchains<'_> {
         }
         self.download(&whole)?;
         self.infos(&infos)?;
-        fetched.roots = whole.iter().map(root).collect();
+        fetched.roots = whole.iter().map(|version| Root::version(RootKind::Toolchain, version)).collect();
         Ok(fetched)
     }
 
@@ -251,19 +251,6 @@ impl Toolchains<'_> {
             self.go.must(self.scratch, &["list", "-m", "-json", &version.to_string()], &version.to_string())
         });
         asked.into_iter().try_for_each(|(_, output)| output.map(drop))
-    }
-}
-
-fn root(version: &ModuleVersion) -> Root {
-    Root {
-        kind: RootKind::Toolchain,
-        level: Level::All,
-        module: version.path().to_string(),
-        version: Some(version.version().to_string()),
-        go: String::new(),
-        requires: Vec::new(),
-        replaces: Vec::new(),
-        local: Vec::new(),
     }
 }
 
