@@ -16,6 +16,7 @@ pub mod clean_home;
 pub mod database;
 pub mod hostile;
 pub mod hostile_tar;
+mod loopback;
 pub mod module;
 pub mod no_network;
 pub mod proxy;

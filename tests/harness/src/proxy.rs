@@ -3,15 +3,15 @@
 //! It serves an [`Upstream`]. A [`Rule`] says for some paths what it does in place of a good answer, and how often; the
 //! first rule that fits and is not used up counts. Every request is in [`Proxy::requests`].
 
+use crate::Outcome;
+use crate::loopback::{Head, Loopback, Requests};
 use crate::upstream::Upstream;
-use crate::{Outcome, at};
 use modferry_format::BundlePath;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub struct Request {
 
 /// A running proxy; it stops when dropped.
 pub struct Proxy {
-    address: SocketAddr,
+    listener: Loopback,
     shared: Arc<Shared>,
 }
 
@@ -86,38 +86,26 @@ struct Shared {
     upstream: Upstream,
     rules: Vec<(Rule, AtomicU64)>,
     requests: Mutex<Vec<Request>>,
-    is_stopped: AtomicBool,
 }
 
 impl Proxy {
     /// Serves what is published there, also what is published later.
     pub fn start(upstream: &Upstream, rules: impl IntoIterator<Item = Rule>) -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(at(Path::new("127.0.0.1")))?;
-        let address = listener.local_addr().map_err(at(Path::new("127.0.0.1")))?;
         let rules = rules.into_iter().map(|rule| (rule, AtomicU64::new(0))).collect();
-        let (requests, is_stopped) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { upstream: upstream.clone(), rules, requests, is_stopped });
+        let shared = Arc::new(Shared { upstream: upstream.clone(), rules, requests: Mutex::default() });
         let served = Arc::clone(&shared);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if served.is_stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let served = Arc::clone(&served);
-                thread::spawn(move || served.connection(&stream));
-            }
-        });
-        Ok(Self { address, shared })
+        let listener = Loopback::start(move |stream, requests| served.connection(stream, requests))?;
+        Ok(Self { listener, shared })
     }
 
     /// Its URL, without a slash at its end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address())
     }
 
     /// Its URL with a name and a password in it.
     pub fn url_with_login(&self, login: &str) -> String {
-        format!("http://{login}@{}", self.address)
+        format!("http://{login}@{}", self.listener.address())
     }
 
     /// Every request, as they came.
@@ -134,14 +122,6 @@ impl Proxy {
             }
         }
         zips
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::Relaxed);
-        // The listener waits for one more connection; where it cannot be had, the process is at its end.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
@@ -218,13 +198,10 @@ impl Answer {
 
 impl Shared {
     /// A connection to its end. A client that goes away is no matter of the proxy's.
-    fn connection(&self, stream: &TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let mut reader = BufReader::new(stream);
-        while let Some((path, authorization)) = request(&mut reader) {
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return;
-            }
+    fn connection(&self, stream: &TcpStream, requests: Requests<'_>) {
+        for Head { target, authorization, .. } in requests {
+            // Of what go escapes in a path, tests have nothing but the `!` of a capital letter.
+            let path = target.replace("%21", "!");
             let answer = self.answer(&path, authorization.as_deref());
             let status = answer.as_ref().filter(|answer| !answer.is_cut()).map_or(0, |answer| answer.status);
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(Request { path, status, authorization });
@@ -293,27 +270,6 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Path and Authorization of the next request; none when the client is done.
-fn request(reader: &mut impl BufRead) -> Option<(String, Option<String>)> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    // Of what go escapes in a path, tests have nothing but the `!` of a capital letter.
-    let path = line.split(' ').nth(1)?.replace("%21", "!");
-    let mut authorization = None;
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header).ok()? <= 2 {
-            return Some((path, authorization));
-        }
-        let (name, value) = header.split_once(':')?;
-        if name.eq_ignore_ascii_case("authorization") {
-            authorization = Some(value.trim().to_owned());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,7 +277,7 @@ mod tests {
     use std::io::Read;
 
     fn ask(proxy: &Proxy, path: &str) -> String {
-        let mut stream = TcpStream::connect(proxy.address).unwrap();
+        let mut stream = TcpStream::connect(proxy.listener.address()).unwrap();
         // The server reads until the client is done, so half of the connection is closed at once.
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -3,15 +3,15 @@
 //! Everything is under any path in front of it: `/lookup/...`, `/sumdb/NAME/lookup/...`. It takes CONNECT and then
 //! answers itself, so it is a proxy too. Every request that was answered is in [`Server::log_of_requests`].
 
+use crate::Outcome;
 use crate::database::Log;
-use crate::{Outcome, at};
+use crate::loopback::{Head, Loopback, Requests};
 use modferry_format::database::Tile;
 use modferry_format::{ModulePath, ModuleVersion, Version};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Misbehaviour {
 
 /// A running server; it stops when dropped.
 pub struct Server {
-    address: SocketAddr,
+    listener: Loopback,
     shared: Arc<Shared>,
 }
 
@@ -59,33 +59,21 @@ struct Shared {
     seen: AtomicU64,
     latest: AtomicU64,
     requests: Mutex<Vec<(String, u16)>>,
-    is_stopped: AtomicBool,
 }
 
 impl Server {
     /// Serves a log, at its size of now.
     pub fn start(log: impl Into<Arc<Log>>, bad: Misbehaviour) -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(at(Path::new("127.0.0.1")))?;
-        let address = listener.local_addr().map_err(at(Path::new("127.0.0.1")))?;
-        let (seen, latest) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (requests, is_stopped) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { log: log.into(), bad, seen, latest, requests, is_stopped });
+        let (seen, latest, requests) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
+        let shared = Arc::new(Shared { log: log.into(), bad, seen, latest, requests });
         let served = Arc::clone(&shared);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if served.is_stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let served = Arc::clone(&served);
-                thread::spawn(move || served.connection(&stream));
-            }
-        });
-        Ok(Self { address, shared })
+        let listener = Loopback::start(move |stream, requests| served.connection(stream, requests))?;
+        Ok(Self { listener, shared })
     }
 
     /// Its URL, without a slash at its end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address())
     }
 
     /// GOSUMDB that asks it and no proxy.
@@ -113,14 +101,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.shared.is_stopped.store(true, Ordering::Relaxed);
-        // The listener waits for one more connection; where it cannot be had, the process is at its end.
-        let _ = TcpStream::connect(self.address);
-    }
-}
-
 /// An answer.
 struct Answer {
     status: u16,
@@ -136,13 +116,8 @@ impl Answer {
 
 impl Shared {
     /// A connection to its end. A client that goes away is no matter of the server's.
-    fn connection(&self, stream: &TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let mut reader = BufReader::new(stream);
-        while let Some((method, path)) = request(&mut reader) {
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return;
-            }
+    fn connection(&self, stream: &TcpStream, requests: Requests<'_>) {
+        for Head { method, target: path, .. } in requests {
             if method == "CONNECT" {
                 self.note(&format!("CONNECT {path}"), 200);
                 let mut writer = stream;
@@ -244,20 +219,4 @@ impl Shared {
 /// The size of the log when somebody asked for this record before: each record another one.
 pub fn old_size(id: u64, size: u64) -> u64 {
     (id + 1 + (size - id - 1) / (2 + id % 5)).max(id + 1)
-}
-
-/// Method and path of the next request; none when the client is done.
-fn request(reader: &mut impl BufRead) -> Option<(String, String)> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut words = line.split(' ').map(str::to_owned);
-    let (method, path) = (words.next()?, words.next()?);
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header).ok()? <= 2 {
-            return Some((method, path));
-        }
-    }
 }
