@@ -121,6 +121,16 @@ impl Error {
         self
     }
 
+    /// Adds several causes, the first ten in words and the others as a number.
+    #[must_use]
+    pub fn because_each(self, causes: impl ExactSizeIterator<Item = String>) -> Self {
+        /// More than that nobody reads.
+        const IN_WORDS: usize = 10;
+        let left = causes.len().saturating_sub(IN_WORDS);
+        let error = causes.take(IN_WORDS).fold(self, Self::because);
+        if left > 0 { error.because(format!("and {left} more")) } else { error }
+    }
+
     /// Adds what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -19,9 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Absent versions that an error names.
-const MAX_CAUSES: usize = 10;
-
 /// What is carried for the checksum database, and what bundle.json says about it.
 #[derive(Default)]
 pub(crate) struct Records {
@@ -274,10 +271,7 @@ impl Base {
 fn no_record(name: &str, first: &ModuleVersion, words: &str, more: &[(&ModuleVersion, &String)]) -> Error {
     let message = format!("{first}: the checksum database {name} has no record of it");
     let error = Error::new(ErrorKind::NoRecord, message).because(words.lines().next().unwrap_or_default());
-    let error =
-        more.iter().take(MAX_CAUSES).fold(error, |error, (version, _)| error.because(format!("nor of {version}")));
-    let left = more.len().saturating_sub(MAX_CAUSES);
-    let error = if left > 0 { error.because(format!("nor of {left} more")) } else { error };
+    let error = error.because_each(more.iter().map(|(version, _)| format!("nor of {version}")));
     error.hint(
         "a private module belongs into GONOSUMDB or GOPRIVATE (go env -w GONOSUMDB=PATTERN); --no-record PATTERN takes \
          modules without one",

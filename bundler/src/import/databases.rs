@@ -35,9 +35,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Versions that an error names.
-const MAX_CAUSES: usize = 10;
-
 /// The databases of one bundle.
 pub(crate) struct Databases<'a> {
     mirror: &'a Mirror<'a>,
@@ -170,10 +167,7 @@ impl<'a> Databases<'a> {
         let message =
             format!("{name}: {first} has no record of a checksum database, and nobody said that this is wanted");
         let error = Error::new(ErrorKind::Untrusted, message);
-        let error =
-            more.iter().take(MAX_CAUSES).fold(error, |error, version| error.because(format!("nor has {version}")));
-        let left = more.len().saturating_sub(MAX_CAUSES);
-        let error = if left > 0 { error.because(format!("nor have {left} more")) } else { error };
+        let error = error.because_each(more.iter().map(|version| format!("nor has {version}")));
         Err(error.hint(NO_RECORD_HINT))
     }
 

@@ -22,9 +22,6 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Findings that an error repeats; verify names all.
-const MAX_CAUSES: usize = 10;
-
 /// What is known of one line of the manifest; a bundle of any size has one of these per line in memory, and nothing else.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Fact {
@@ -180,9 +177,7 @@ impl Stage<'_> {
     fn refuse_findings(&self, findings: Vec<Finding>) -> Result<()> {
         let Some((first, more)) = findings.split_first() else { return Ok(()) };
         let error = refuse(self.carrier, &first.subject.escape_debug().to_string(), &first.detail);
-        let error = more.iter().take(MAX_CAUSES).fold(error, |error, finding| error.because(format!("also {finding}")));
-        let left = more.len().saturating_sub(MAX_CAUSES);
-        Err(if left > 0 { error.because(format!("and {left} more")) } else { error })
+        Err(error.because_each(more.iter().map(|finding| format!("also {finding}"))))
     }
 
     /// Manifest and content side by side.
