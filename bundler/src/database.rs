@@ -64,7 +64,7 @@ pub struct Request<'a> {
     /// Tile files that the far side has already: part of the proof, and not carried.
     pub held: &'a BTreeSet<Tile>,
     /// Directories in the layout of `GOMODCACHE/cache/download`, or of `download` in a bundle; what lies below `sumdb/NAME`
-    /// there is not fetched again. Lookups give number and text of a record, never its head.
+    /// there is not fetched again. A lookup gives number and text of a record; its head is one that was met.
     pub caches: &'a [PathBuf],
     /// Where to lay it out; a folder `NAME` is made in it, and must not be there.
     pub out: &'a Path,

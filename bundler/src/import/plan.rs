@@ -173,7 +173,7 @@ pub(crate) struct Plan {
     pub(crate) published: u64,
     /// Files of checksum databases that are not published yet.
     new_of_databases: u64,
-    /// Versions without a record in the bundle and in the mirror.
+    /// Versions of which the bundle brings no record.
     pub(crate) without: BTreeSet<ModuleVersion>,
 }
 
