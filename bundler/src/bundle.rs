@@ -38,7 +38,9 @@ use crate::module_cache;
 use crate::work_space::WorkSpace;
 use ahead::Ahead;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, NotCarried, Observation, RootKind};
+use modferry_format::header::{
+    Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation, RootKind,
+};
 use modferry_format::{BundlePath, ModuleVersion};
 use records::{Before, Records};
 use request::Request;
@@ -178,7 +180,7 @@ fn make(
         );
     }
     for (number, request) in requests.iter().enumerate() {
-        closure.add(request, number, space, &resolver, context)?;
+        closure.add(request, options.level, number, space, &resolver, context)?;
     }
 
     if !options.toolchains.is_empty() {
@@ -276,6 +278,7 @@ impl Closure {
     fn add(
         &mut self,
         request: &Request,
+        level: Level,
         number: usize,
         space: &WorkSpace,
         resolver: &Resolver<'_>,
@@ -284,7 +287,7 @@ impl Closure {
         context.progress.event(Event::Note(&format!("resolving {}", request.name())));
         let scratch = |life: &str| space.scratch(&format!("{number}-{life}"));
         if let Some((kind, file)) = request.local() {
-            let (root, warnings) = Root::local(kind, &file, scratch("module")?, resolver.plain)?;
+            let (root, warnings) = Root::local(kind, level, &file, scratch("module")?, resolver.plain)?;
             warnings.into_iter().for_each(|warning| self.warn(context, warning));
             self.resolve(&root, resolver, context)?;
             self.statements.push((format!("go.sum of {}", root.name), root.go_sum));
@@ -301,13 +304,13 @@ impl Closure {
                 version
             }
         };
-        let dependency = Root::dependency(&version, scratch("dependency")?, resolver.plain)?;
+        let dependency = Root::dependency(&version, level, scratch("dependency")?, resolver.plain)?;
         let mut header = dependency.header.clone();
         self.resolve(&dependency, resolver, context)?;
         if let Some(go_mod) =
             module_cache::versions(resolver.module_cache)?.get(&version).and_then(|files| files.go_mod.clone())
         {
-            let main = Root::main_module(&version, &go_mod, scratch("main")?, resolver)
+            let main = Root::main_module(&version, level, &go_mod, scratch("main")?, resolver)
                 .and_then(|root| self.resolve(&root, resolver, context).map(|()| root.header));
             match main {
                 Ok(main) => header = main,
@@ -414,6 +417,8 @@ impl Closure {
             not_carried: self.not_carried(),
             counts: Counts::default(),
             bytes: 0,
+            levels: Vec::new(),
+            closure: Vec::new(),
         }
     }
 

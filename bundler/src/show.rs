@@ -134,7 +134,16 @@ impl fmt::Display for Shown {
                 plain(&go)
             )?;
             for local in &root.local {
-                writeln!(f, "    {} is replaced by a directory: its sources travel with the project", plain(local))?;
+                match &local.replaces {
+                    Some(old) => {
+                        writeln!(
+                            f,
+                            "    {} is replaced by a directory: its sources travel with the project",
+                            plain(old)
+                        )?;
+                    }
+                    None => writeln!(f, "    member {}", plain(&local.module))?,
+                }
             }
         }
         let counts = &header.counts;

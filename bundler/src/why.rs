@@ -138,8 +138,10 @@ impl Paths {
     fn from(root: &Root, requires: &Requires) -> Self {
         let replaces: Vec<(&str, &str)> = root.replaces.iter().filter_map(|line| line.split_once(" => ")).collect();
         let own = root.version.as_ref().map(|version| format!("{}@{version}", root.module));
-        // Requirements in the header are replaced already; a version as root is a requirement itself.
-        let direct = own.iter().chain(&root.requires).filter_map(|text| text.parse::<ModuleVersion>().ok());
+        // A version as root is a requirement itself; what go.mod files in directories require is part of the root.
+        let local = root.local.iter().flat_map(|local| &local.requires);
+        let direct = own.iter().chain(&root.requires).chain(local).filter_map(|text| text.parse().ok());
+        let direct = direct.map(|version| replaced(&version, &replaces));
         let mut paths = Self { root: own.clone().unwrap_or_else(|| root.module.clone()), from: BTreeMap::new() };
         let mut queue = VecDeque::new();
         for version in direct {

@@ -1,5 +1,6 @@
-//! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M45).
+//! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M46).
 
+use crate::carried::Carried;
 use crate::info;
 use crate::invalid::Invalid;
 use crate::json::{self, Value};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The format that this crate describes.
 pub const FORMAT: u32 = 1;
 /// The draft of format 1; drafts do not read each other. Gone when the format is frozen.
-pub const DRAFT: u32 = 2;
+pub const DRAFT: u32 = 3;
 /// The claim of a bundle whose modules all come without a record.
 pub const EVERY_MODULE: &str = "*";
 /// The channel of a bundle that names none.
@@ -56,6 +57,13 @@ pub struct Header {
     pub counts: Counts,
     /// Sum of the sizes of the content, in bytes.
     pub bytes: u64,
+    /// What each level would carry of the same roots, as far as it was found out; leanest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelCost>,
+    /// The module versions that are carried, one text per module: see [`Carried`]. With it `bundle.json` is the lock from which
+    /// the same bundle can be made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closure: Vec<Carried>,
 }
 
 /// A checksum database, and the head that its records are proven by.
@@ -83,26 +91,53 @@ pub struct Root {
     pub version: Option<String>,
     /// The go line of its go.mod, empty if there is none.
     pub go: String,
-    /// The requirements of its go.mod as `path@version`, replacements applied.
+    /// The requirements of its go.mod as `path@version`, as they stand there; of a workspace none, its members have them.
     pub requires: Vec<String>,
-    /// The replacements of its go.mod by other versions, as `old => new`.
+    /// The replacements of its go.mod or go.work by other versions, as `old => new`.
     pub replaces: Vec<String>,
-    /// Modules that its go.mod replaces by a directory; their sources must travel with the project.
-    pub local: Vec<String>,
+    /// Modules of directories that go loads beside it: the members of a workspace, and what replaces a module; their sources
+    /// must travel with the project.
+    pub local: Vec<Local>,
+    /// The versions that its go.mod excludes, as `path@version`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
+    /// The package, for a root that is a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// The platforms, such as `linux/amd64`, that its closure was narrowed to; none for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+}
+
+/// A module whose go.mod is in a directory, not in the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Local {
+    /// Its module path, empty where its go.mod has none.
+    pub module: String,
+    /// What it replaces, as `path` or `path@version`; none for a member of a workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The go line of its go.mod, empty if there is none.
+    pub go: String,
+    /// The requirements of its go.mod as `path@version`, as they stand there.
+    pub requires: Vec<String>,
 }
 
 impl Root {
     /// A root that is a module version, of whose go.mod nothing is said.
-    pub fn version(kind: RootKind, version: &ModuleVersion) -> Self {
+    pub fn version(kind: RootKind, level: Level, version: &ModuleVersion) -> Self {
         Self {
             kind,
-            level: Level::All,
+            level,
             module: version.path().to_string(),
             version: Some(version.version().to_string()),
             go: String::new(),
             requires: Vec::new(),
             replaces: Vec::new(),
             local: Vec::new(),
+            excludes: Vec::new(),
+            package: None,
+            platforms: Vec::new(),
         }
     }
 }
@@ -113,12 +148,22 @@ impl Root {
 pub enum RootKind {
     /// A directory with a go.mod.
     Module,
+    /// A directory with a go.work: several modules that are worked on together.
+    Workspace,
     /// A go.mod file alone.
     GoMod,
     /// `path@version`, as a dependency and as a main module.
     Version,
+    /// A program, `package@version`, for `go install`, `go run` and `go get -tool`.
+    Tool,
     /// A Go toolchain, which is a version of `golang.org/toolchain`.
     Toolchain,
+    /// A go.sum file: exactly what it names.
+    GoSum,
+    /// A program built by go: exactly the modules that it was built from.
+    Binary,
+    /// A software bill of materials: exactly the modules that it names.
+    Sbom,
 }
 
 impl fmt::Display for RootKind {
@@ -127,18 +172,38 @@ impl fmt::Display for RootKind {
     }
 }
 
-/// How much of a root's closure is carried; leaner levels come with later drafts.
+/// How much of a root's closure is carried; each level has all of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
+    /// What `go mod download` gets, and what compiling and testing the root takes.
+    Build,
+    /// What a developer's commands ask for: those that edit go.mod, load all packages or make a workspace as well.
+    Work,
     /// All that `go mod download all` asks for: every module of the graph.
     All,
+    /// What `go get -u` would choose too.
+    Upgrade,
+    /// What upgrading any single requirement would choose too.
+    UpgradeEach,
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
     }
+}
+
+/// What a level would carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelCost {
+    /// The level.
+    pub level: Level,
+    /// Zips.
+    pub zips: u64,
+    /// Sum of their sizes in bytes; none where upstream did not tell the size of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// What upstream answered to a version query.
@@ -264,7 +329,7 @@ impl Header {
 fn check_types(key: &str, value: &Value) -> Result<(), String> {
     let objects = match (key, value) {
         ("counts", counts) => core::slice::from_ref(counts),
-        ("roots" | "databases" | "observations" | "not_carried", Value::Array(objects)) => objects,
+        ("roots" | "databases" | "observations" | "not_carried" | "levels", Value::Array(objects)) => objects,
         _ => return Ok(()),
     };
     for object in objects {
@@ -272,11 +337,26 @@ fn check_types(key: &str, value: &Value) -> Result<(), String> {
             return Err(format!("invalid type: {key} must be made of objects"));
         };
         let is_text = |(name, value): &(String, Value)| {
-            !matches!(name.as_str(), "kind" | "level" | "version") || matches!(value, Value::String(_))
+            !matches!(name.as_str(), "kind" | "level" | "version" | "package") || matches!(value, Value::String(_))
         };
         if key == "roots" && !members.iter().all(is_text) {
-            return Err("invalid type: kind, level and version of a root must be texts".to_owned());
+            return Err("invalid type: kind, level, version and package of a root must be texts".to_owned());
+        }
+        let local = members.iter().find(|(name, _)| key == "roots" && name == "local").map(|(_, value)| value);
+        if let Some(Value::Array(local)) = local
+            && !local.iter().all(is_local)
+        {
+            return Err("invalid type: local must be made of objects, and what they replace be a text".to_owned());
+        }
+        let is_number = |(name, value): &(String, Value)| name != "bytes" || matches!(value, Value::Integer(_));
+        if key == "levels" && !members.iter().all(is_number) {
+            return Err("invalid type: bytes of a level must be a number".to_owned());
         }
     }
     Ok(())
+}
+
+fn is_local(value: &Value) -> bool {
+    let Value::Object(members) = value else { return false };
+    members.iter().all(|(name, value)| name != "replaces" || matches!(value, Value::String(_)))
 }

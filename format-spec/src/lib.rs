@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bundle_path;
+pub mod carried;
 pub mod check;
 pub mod database;
 pub mod finding;

@@ -115,7 +115,7 @@ fn error_repeats_a_part_of_a_long_text_only() {
 
 #[test]
 fn header_has_at_most_so_many_patterns() {
-    let json = r#"{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+    let json = r#"{"format":1,"requires_features":[],"draft":3,"channel":"main","created":"2026-01-02T03:04:05Z",
         "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[],"observations":[],"not_carried":[],
         "counts":{"modules":0,"versions":0,"zips":0,"files":0},"bytes":0}"#;
     let mut header = Header::parse(json.as_bytes()).expect("a header");
@@ -132,7 +132,7 @@ fn header_has_at_most_so_many_patterns() {
 
 #[test]
 fn check_keeps_at_most_so_many_findings() {
-    let json = r#"{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+    let json = r#"{"format":1,"requires_features":[],"draft":3,"channel":"main","created":"2026-01-02T03:04:05Z",
         "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[],"observations":[],"not_carried":[],
         "counts":{"modules":0,"versions":0,"zips":0,"files":0},"bytes":0}"#;
     let header = Header::parse(json.as_bytes()).expect("a header");
@@ -151,7 +151,7 @@ fn check_keeps_at_most_so_many_findings() {
 fn check_keeps_at_most_so_many_findings_about_databases() {
     let databases = vec![r#"{"key":"","head":"","served":[]}"#; MAX_FINDINGS + 5].join(",");
     let json = format!(
-        r#"{{"format":1,"requires_features":[],"draft":2,"channel":"main","created":"2026-01-02T03:04:05Z",
+        r#"{{"format":1,"requires_features":[],"draft":3,"channel":"main","created":"2026-01-02T03:04:05Z",
         "tool":"","go":"","roots":[],"base":[],"without_record":["*"],"databases":[{databases}],"observations":[],
         "not_carried":[],"counts":{{"modules":0,"versions":0,"zips":0,"files":0}},"bytes":0}}"#
     );

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{Go, version_numbers};
 use crate::module_cache;
 use modferry_format::go_sum::{self, GoSum, Subject};
-use modferry_format::header::{Level, Root as HeaderRoot, RootKind};
+use modferry_format::header::{Level, Local, Root as HeaderRoot, RootKind};
 use modferry_format::{ModuleVersion, Version};
 use serde::Deserialize;
 use std::fs;
@@ -24,6 +24,8 @@ pub(crate) struct GoModJson {
     require: Option<Vec<NameJson>>,
     #[serde(default)]
     replace: Option<Vec<ReplaceJson>>,
+    #[serde(default)]
+    exclude: Option<Vec<NameJson>>,
     #[serde(default)]
     ignore: Option<Vec<IgnoreJson>>,
 }
@@ -68,6 +70,17 @@ impl GoModJson {
             Error::new(ErrorKind::GoFailed, format!("{subject}: go mod edit printed no JSON"))
                 .because(error.to_string())
         })
+    }
+
+    /// The module path, empty where there is none.
+    fn path(&self) -> &str {
+        self.module.as_ref().map_or("", |module| module.path.as_str())
+    }
+
+    /// What bundle.json says of a module whose go.mod is in a directory.
+    fn local_module(&self, replaces: Option<String>) -> Local {
+        let requires = sorted(self.requires().map(NameJson::text));
+        Local { module: self.path().to_owned(), replaces, go: self.go.clone(), requires }
     }
 
     /// Whether a requirement names a version that only upstream can resolve, such as a branch.
@@ -142,7 +155,13 @@ pub(crate) struct Root {
 
 impl Root {
     /// Copies the go.mod of a directory, or a go.mod file, into `scratch`.
-    pub(crate) fn local(kind: RootKind, file: &Path, scratch: PathBuf, go: &Go) -> Result<(Self, Vec<Warning>)> {
+    pub(crate) fn local(
+        kind: RootKind,
+        level: Level,
+        file: &Path,
+        scratch: PathBuf,
+        go: &Go,
+    ) -> Result<(Self, Vec<Warning>)> {
         let directory = file.parent().unwrap_or(Path::new("."));
         let name = if kind == RootKind::Module { directory } else { file }.display().to_string();
         let read = |file: &Path| fs::read(file).map_err(|error| Error::io(file, "could not be read", &error));
@@ -152,6 +171,7 @@ impl Root {
         let absolute = std::path::absolute(file).map_err(|error| Error::io(file, "could not be found", &error))?;
         let json = GoModJson::read(go, &absolute, &name)?;
         check_go_line(&json.go, go, &name)?;
+        let mut local = Vec::new();
         for replace in json.local() {
             let target = directory.join(&replace.new.path);
             if !target.join("go.mod").is_file() {
@@ -169,6 +189,7 @@ impl Root {
                 std::path::absolute(&target).map_err(|error| Error::io(&target, "could not be found", &error))?;
             let edit = format!("-replace={}={}", replace.old.text(), target.display());
             go.must(&scratch, &["mod", "edit", &edit], &name)?;
+            local.push(GoModJson::read(go, &target.join("go.mod"), &name)?.local_module(Some(replace.old.text())));
         }
         let sum_file = file.with_extension("sum");
         let go_sum = if sum_file.is_file() { read_go_sum(&sum_file)? } else { GoSum::default() };
@@ -176,7 +197,7 @@ impl Root {
         let mut warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
         warnings.extend(has_sources.then(|| json.sums_lacking(&go_sum, &name)).flatten());
         let root = Self {
-            header: header_root(kind, &json, None),
+            header: HeaderRoot { local: sorted(local.into_iter()), ..header_root(kind, level, &json, None) },
             go_mod: read(&copy)?,
             ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),
             has_queries: json.has_queries(),
@@ -189,7 +210,7 @@ impl Root {
     }
 
     /// Writes a go.mod that requires one module version: its life as a dependency.
-    pub(crate) fn dependency(version: &ModuleVersion, scratch: PathBuf, go: &Go) -> Result<Self> {
+    pub(crate) fn dependency(version: &ModuleVersion, level: Level, scratch: PathBuf, go: &Go) -> Result<Self> {
         // The newest language that this go knows: no dependency may ask for more, and any since 1.17 prunes alike.
         let language = go.version().trim_start_matches("go");
         let text = format!(
@@ -200,7 +221,7 @@ impl Root {
         write(&scratch.join("go.mod"), text.as_bytes())?;
         Ok(Self {
             name: version.to_string(),
-            header: HeaderRoot::version(RootKind::Version, version),
+            header: HeaderRoot::version(RootKind::Version, level, version),
             go_mod: text.into_bytes(),
             ignored: Vec::new(),
             has_queries: false,
@@ -213,6 +234,7 @@ impl Root {
     /// Copies the go.mod of a module version: its life as the main module.
     pub(crate) fn main_module(
         version: &ModuleVersion,
+        level: Level,
         go_mod: &Path,
         scratch: PathBuf,
         resolver: &Resolver<'_>,
@@ -231,7 +253,7 @@ impl Root {
             ));
         }
         Ok(Self {
-            header: header_root(RootKind::Version, &json, Some(version)),
+            header: header_root(RootKind::Version, level, &json, Some(version)),
             go_mod: bytes,
             ignored: Vec::new(),
             has_queries: json.has_queries(),
@@ -249,25 +271,27 @@ impl Root {
     }
 }
 
-fn header_root(kind: RootKind, json: &GoModJson, version: Option<&ModuleVersion>) -> HeaderRoot {
-    let mut requires: Vec<String> = json.requires().filter_map(|require| json.replaced(require)).collect();
+fn header_root(kind: RootKind, level: Level, json: &GoModJson, version: Option<&ModuleVersion>) -> HeaderRoot {
     let by_version = json.replaces().filter(|replace| !replace.new.version.is_empty());
-    let mut replaces: Vec<String> =
-        by_version.map(|replace| format!("{} => {}", replace.old.text(), replace.new.text())).collect();
-    let mut local: Vec<String> = json.local().map(|replace| replace.old.text()).collect();
-    for list in [&mut requires, &mut replaces, &mut local] {
-        list.sort();
-    }
     HeaderRoot {
         kind,
-        level: Level::All,
-        module: json.module.as_ref().map_or_else(String::new, |module| module.path.clone()),
+        level,
+        module: json.path().to_owned(),
         version: version.map(|version| version.version().to_string()),
         go: json.go.clone(),
-        requires,
-        replaces,
-        local,
+        requires: sorted(json.requires().map(NameJson::text)),
+        replaces: sorted(by_version.map(|replace| format!("{} => {}", replace.old.text(), replace.new.text()))),
+        local: Vec::new(),
+        excludes: sorted(json.exclude.iter().flatten().map(NameJson::text)),
+        package: None,
+        platforms: Vec::new(),
     }
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort();
+    items
 }
 
 /// Whether the go line can be met; the child does not switch toolchains any more.

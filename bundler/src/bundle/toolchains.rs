@@ -14,7 +14,7 @@ use crate::go_command::{self, Go, version_numbers};
 use crate::{jobs, module_cache};
 use modferry_format::ModuleVersion;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{Observation, Root, RootKind};
+use modferry_format::header::{Level, Observation, Root, RootKind};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -203,7 +203,7 @@ impl Toolchains<'_> {
         }
         self.download(&whole)?;
         self.infos(&infos)?;
-        fetched.roots = whole.iter().map(|version| Root::version(RootKind::Toolchain, version)).collect();
+        fetched.roots = whole.iter().map(|version| Root::version(RootKind::Toolchain, Level::All, version)).collect();
         Ok(fetched)
     }
 

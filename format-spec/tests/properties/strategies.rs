@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use modferry_format::bundle_path::{Alias, ExtraPath};
+use modferry_format::carried::{Carried, Files};
 use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::go_sum::{Line, Subject};
 use modferry_format::hash::H1Builder;
 use modferry_format::header::{
-    Counts, DRAFT, Database, FORMAT, Header, Level, NotCarried, Observation, Root, RootKind,
+    Counts, DRAFT, Database, FORMAT, Header, Level, LevelCost, Local, NotCarried, Observation, Root, RootKind,
 };
 use modferry_format::manifest::Entry;
 use modferry_format::requires::{Head, Requires};
@@ -127,19 +128,35 @@ pub(crate) fn time() -> impl Strategy<Value = Timestamp> {
         .prop_filter_map("range", |(second, nanosecond)| Timestamp::new(second, nanosecond).ok())
 }
 
+fn local() -> impl Strategy<Value = Local> {
+    (".{0,8}", proptest::option::of(".{0,8}"), ".{0,8}", vec(".{0,8}", 0..3))
+        .prop_map(|(module, replaces, go, requires)| Local { module, replaces, go, requires })
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    use Level::{All, Build, Upgrade, UpgradeEach, Work};
+    proptest::sample::select(vec![Build, Work, All, Upgrade, UpgradeEach])
+}
+
 fn root() -> impl Strategy<Value = Root> {
-    let kind = prop_oneof![Just(RootKind::Module), Just(RootKind::GoMod), Just(RootKind::Version)];
+    use RootKind::{Binary, GoMod, GoSum, Module, Sbom, Tool, Toolchain, Version, Workspace};
+    let kinds = vec![Module, Workspace, GoMod, Version, Tool, Toolchain, GoSum, Binary, Sbom];
     let texts = || vec(".{0,8}", 0..3);
-    (kind, ".{0,8}", proptest::option::of(".{0,8}"), ".{0,8}", texts(), texts(), texts()).prop_map(
-        |(kind, module, version, go, requires, replaces, local)| Root {
+    let optional = || proptest::option::of(".{0,8}");
+    let named = (proptest::sample::select(kinds), level(), ".{0,8}", optional(), optional(), ".{0,8}");
+    (named, texts(), texts(), vec(local(), 0..3), texts(), texts()).prop_map(
+        |((kind, level, module, version, package, go), requires, replaces, local, excludes, platforms)| Root {
             kind,
-            level: Level::All,
+            level,
             module,
             version,
             go,
             requires,
             replaces,
             local,
+            excludes,
+            package,
+            platforms,
         },
     )
 }
@@ -153,8 +170,12 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
     let texts = (".{0,8}", ".{0,8}", ".{0,8}", vec(".{0,8}", 0..3), vec(".{0,8}", 0..3));
     let database =
         (".{0,8}", ".{0,8}", vec(".{0,8}", 0..3)).prop_map(|(key, head, served)| Database { key, head, served });
+    let cost = (level(), any::<u64>(), proptest::option::of(any::<u64>()));
+    let cost = cost.prop_map(|(level, zips, bytes)| LevelCost { level, zips, bytes });
+    let files = proptest::sample::select(vec![Files::Whole, Files::Graph]);
+    let lock = (vec(cost, 0..3), vec((module_version(), files), 0..5));
     let lists = (vec(root(), 0..3), vec(observation, 0..3), vec(not_carried, 0..3), vec(database, 0..3));
-    (time(), texts, lists, counts, any::<u64>()).prop_map(|(created, texts, lists, counts, bytes)| Header {
+    (time(), texts, lists, counts, any::<u64>(), lock).prop_map(|(created, texts, lists, counts, bytes, lock)| Header {
         format: FORMAT,
         requires_features: Vec::new(),
         draft: DRAFT,
@@ -170,5 +191,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
         not_carried: lists.2,
         counts,
         bytes,
+        levels: lock.0,
+        closure: Carried::lines(lock.1),
     })
 }

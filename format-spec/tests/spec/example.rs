@@ -1,6 +1,7 @@
 //! The worked example of SPEC.md, made anew: a bundle of one module.
 
 use crate::stored_zip;
+use modferry_format::carried::{Carried, Files};
 use modferry_format::hash::H1Builder;
 use modferry_format::header::{Counts, DEFAULT_CHANNEL, DRAFT, EVERY_MODULE, FORMAT, Header, Level, Root, RootKind};
 use modferry_format::info::Info;
@@ -40,7 +41,7 @@ pub(crate) fn make() -> Example {
         .iter()
         .map(|(path, bytes)| Entry { path: path.clone(), sha256: FileSha256::of(bytes), size: bytes.len() as u64 })
         .collect();
-    let header = header(&entries);
+    let header = header(version.clone(), &entries);
     let findings = check::check(&header, entries.iter().zip(content.values().map(|bytes| Some(bytes.as_slice()))));
     assert_eq!(findings, [], "the example breaks no rule");
     let head = [
@@ -59,7 +60,7 @@ pub(crate) fn make() -> Example {
     Example { files, id, zip_h1: zip_h1.finish() }
 }
 
-fn header(entries: &[Entry]) -> Header {
+fn header(version: ModuleVersion, entries: &[Entry]) -> Header {
     Header {
         format: FORMAT,
         requires_features: Vec::new(),
@@ -77,6 +78,9 @@ fn header(entries: &[Entry]) -> Header {
             requires: Vec::new(),
             replaces: Vec::new(),
             local: Vec::new(),
+            excludes: Vec::new(),
+            package: None,
+            platforms: Vec::new(),
         }],
         base: Vec::new(),
         without_record: vec![EVERY_MODULE.to_owned()],
@@ -85,5 +89,7 @@ fn header(entries: &[Entry]) -> Header {
         not_carried: Vec::new(),
         counts: Counts { modules: 1, versions: 1, zips: 1, files: entries.len() as u64 },
         bytes: entries.iter().map(|entry| entry.size).sum(),
+        levels: Vec::new(),
+        closure: Carried::lines([(version, Files::Whole)]),
     }
 }

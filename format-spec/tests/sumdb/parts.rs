@@ -35,6 +35,8 @@ fn header(bundle: &Bundle) -> Header {
         not_carried: Vec::new(),
         counts: Counts::default(),
         bytes: 0,
+        levels: Vec::new(),
+        closure: Vec::new(),
     }
 }
 

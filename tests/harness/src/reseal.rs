@@ -135,6 +135,8 @@ mod tests {
             not_carried: Vec::new(),
             counts: Counts::default(),
             bytes: 0,
+            levels: Vec::new(),
+            closure: Vec::new(),
         };
         let head =
             [("bundle.json", header.to_json()), ("REQUIRES", String::new()), ("README.txt", "hello\n".to_owned())];

@@ -81,6 +81,8 @@ fn write_head(directory: &Path, without_record: Vec<String>, databases: Vec<Data
         not_carried: Vec::new(),
         counts: Counts::default(),
         bytes: 0,
+        levels: Vec::new(),
+        closure: Vec::new(),
     };
     for (file, text) in [
         (HeadFile::BundleJson, header.to_json()),

@@ -49,6 +49,8 @@ fn bundle() -> TempDir {
         not_carried: Vec::new(),
         counts: Counts::default(),
         bytes: 0,
+        levels: Vec::new(),
+        closure: Vec::new(),
     };
     let write = |file: HeadFile, text: &str| fs::write(dir.path().join(file.name()), text).unwrap();
     write(HeadFile::BundleJson, &header.to_json());

@@ -192,6 +192,8 @@ impl Bundle {
             not_carried: Vec::new(),
             counts,
             bytes: self.files.values().map(|bytes| bytes.len() as u64).sum(),
+            levels: Vec::new(),
+            closure: Vec::new(),
         }
     }
 }
