@@ -13,6 +13,7 @@
 
 mod ahead;
 mod closure;
+mod go_mod_json;
 mod imports;
 mod options;
 mod output;
@@ -23,6 +24,7 @@ mod request;
 mod resolve;
 mod root;
 mod seal;
+mod surroundings;
 mod toolchains;
 mod workspace;
 

@@ -4,10 +4,10 @@ use crate::bundle::ahead::Ahead;
 use crate::bundle::records::Records;
 use crate::bundle::request::Request;
 use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
-use crate::bundle::root::{self, Root};
+use crate::bundle::root::Root;
 use crate::bundle::toolchains::{self, Platform};
 use crate::bundle::workspace::Workspace;
-use crate::bundle::{Options, Summary, imports, seal};
+use crate::bundle::{Options, Summary, go_mod_json, imports, seal, surroundings};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command;
@@ -67,7 +67,7 @@ impl Closure {
             Request::Directory(directory) => {
                 let go_work = directory.join("go.work");
                 let is_off = context.environment.get("GOWORK").is_some_and(|value| value == "off");
-                if go_work.is_file() && !is_off && root::has_all_members(&go_work) {
+                if go_work.is_file() && !is_off && surroundings::has_all_members(&go_work) {
                     return self.add_workspace(&go_work, level, number, space, resolver);
                 }
                 self.add_module(&directory.join("go.mod"), level, &options.platforms, scratch("module")?, resolver)
@@ -103,7 +103,7 @@ impl Closure {
         let (mut root, warnings) = Root::local(RootKind::Module, level, go_mod, scratch, resolver.plain)?;
         warnings.into_iter().for_each(|warning| self.warn(resolver.context, warning));
         if level == Level::Build {
-            root.header.platforms = root::sorted(platforms.iter().map(Platform::slashed));
+            root.header.platforms = go_mod_json::sorted(platforms.iter().map(Platform::slashed));
         }
         self.add_local(root, resolver)
     }

@@ -1,14 +1,15 @@
 //! What the user wants to work inside, with a scratch copy of its go.mod.
 
+use crate::bundle::go_mod_json::{GoModJson, NameJson, ReplaceJson, sorted};
 use crate::bundle::resolve::Resolver;
+use crate::bundle::surroundings;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{Go, version_numbers};
 use crate::module_cache;
 use crate::skeleton;
-use modferry_format::go_sum::{self, GoSum, Subject};
+use modferry_format::ModuleVersion;
+use modferry_format::go_sum::{self, GoSum};
 use modferry_format::header::{Level, Local, Root as HeaderRoot, RootKind};
-use modferry_format::{ModuleVersion, Version};
-use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,132 +18,6 @@ use std::path::{Path, PathBuf};
 /// The first go line with a pruned graph, and the first go with `tool` lines, as [`version_numbers`] has them.
 const PRUNED: (u32, u32, i64) = (1, 17, -1);
 const TOOL_LINES: (u32, u32, i64) = (1, 24, -1);
-
-/// A go.mod as `go mod edit -json` prints it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct GoModJson {
-    /// The main module.
-    pub(crate) module: Option<NameJson>,
-    /// The go line, empty if there is none.
-    #[serde(default)]
-    pub(crate) go: String,
-    #[serde(default)]
-    require: Option<Vec<NameJson>>,
-    #[serde(default)]
-    replace: Option<Vec<ReplaceJson>>,
-    #[serde(default)]
-    exclude: Option<Vec<NameJson>>,
-    #[serde(default)]
-    ignore: Option<Vec<IgnoreJson>>,
-}
-
-/// A module in such a go.mod.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct NameJson {
-    /// Module path, or the path of a directory.
-    pub(crate) path: String,
-    /// Empty where none is stated.
-    #[serde(default)]
-    pub(crate) version: String,
-    /// For a requirement: only others need it.
-    #[serde(default)]
-    indirect: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct ReplaceJson {
-    pub(crate) old: NameJson,
-    pub(crate) new: NameJson,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IgnoreJson {
-    path: String,
-}
-
-impl NameJson {
-    /// `path@version`, or the path alone.
-    pub(crate) fn text(&self) -> String {
-        if self.version.is_empty() { self.path.clone() } else { format!("{}@{}", self.path, self.version) }
-    }
-}
-
-impl GoModJson {
-    /// Reads a go.mod file with the go command.
-    pub(crate) fn read(go: &Go, file: &Path, subject: &str) -> Result<Self> {
-        let directory = file.parent().unwrap_or(Path::new("."));
-        let name = file.to_string_lossy();
-        let output = go.must(directory, &["mod", "edit", "-json", &name], subject)?;
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            Error::new(ErrorKind::GoFailed, format!("{subject}: go mod edit printed no JSON"))
-                .because(error.to_string())
-        })
-    }
-
-    /// The module path, empty where there is none.
-    fn path(&self) -> &str {
-        self.module.as_ref().map_or("", |module| module.path.as_str())
-    }
-
-    /// What bundle.json says of a module whose go.mod is in a directory.
-    pub(crate) fn local_module(&self, replaces: Option<String>) -> Local {
-        let requires = sorted(self.requires().map(NameJson::text));
-        Local { module: self.path().to_owned(), replaces, go: self.go.clone(), requires }
-    }
-
-    /// Whether a requirement names a version that only upstream can resolve, such as a branch.
-    pub(crate) fn has_queries(&self) -> bool {
-        self.requires().any(|require| require.version.parse::<Version>().is_err())
-    }
-
-    /// A warning where go.sum does not cover the requirements: then go asks for them inside, before it builds.
-    pub(crate) fn sums_lacking(&self, go_sum: &GoSum, name: &str) -> Option<Warning> {
-        let versions = self.requires().filter_map(|require| self.replaced(require)?.parse().ok());
-        let lacking: Vec<ModuleVersion> = versions
-            .filter(|version: &ModuleVersion| go_sum.expected(&Subject::GoMod(version.clone())).is_empty())
-            .collect();
-        let first = lacking.first()?;
-        let message = format!(
-            "{name}: go.sum says nothing of {first}{}; go build will stop for it inside",
-            match lacking.len() {
-                1 => String::new(),
-                more => format!(" and {} more of its requirements", more - 1),
-            }
-        );
-        Some(Warning::new(message, Some("go mod tidy completes it, here or inside")))
-    }
-
-    pub(crate) fn requires(&self) -> impl Iterator<Item = &NameJson> {
-        self.require.iter().flatten()
-    }
-
-    fn replaces(&self) -> impl Iterator<Item = &ReplaceJson> {
-        self.replace.iter().flatten()
-    }
-
-    /// The replacements by directories.
-    fn local(&self) -> impl Iterator<Item = &ReplaceJson> {
-        self.replaces().filter(|replace| replace.new.version.is_empty())
-    }
-
-    /// What takes the place of a requirement, itself where nothing does; none for a directory.
-    fn replaced(&self, require: &NameJson) -> Option<String> {
-        let matching = |replace: &&ReplaceJson| {
-            replace.old.path == require.path
-                && (replace.old.version.is_empty() || replace.old.version == require.version)
-        };
-        // A replacement of one version goes before that of all versions.
-        match self.replaces().filter(matching).max_by_key(|replace| !replace.old.version.is_empty()) {
-            Some(replace) if replace.new.version.is_empty() => None,
-            Some(replace) => Some(replace.new.text()),
-            None => Some(require.text()),
-        }
-    }
-}
 
 /// Where the packages of a root are.
 #[derive(Debug, Clone)]
@@ -211,7 +86,7 @@ impl Root {
         let sum_file = file.with_extension("sum");
         let go_sum = if sum_file.is_file() { read_go_sum(&sum_file)? } else { GoSum::default() };
         let has_sources = kind == RootKind::Module;
-        let mut warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
+        let mut warnings = if has_sources { surroundings::warnings_about(directory, &name) } else { Vec::new() };
         warnings.extend(has_sources.then(|| json.sums_lacking(&go_sum, &name)).flatten());
         let packages = if has_sources { Packages::In(directory.to_owned()) } else { Packages::None };
         let header = HeaderRoot { local, ..header_root(kind, level, &json, None) };
@@ -436,12 +311,6 @@ pub(crate) fn header_root(
     }
 }
 
-pub(crate) fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut items: Vec<T> = items.collect();
-    items.sort();
-    items
-}
-
 /// Whether the go line can be met; the child does not switch toolchains any more.
 pub(crate) fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
     if line.is_empty() || version_numbers(line) <= version_numbers(go.version()) || go.version().starts_with("devel") {
@@ -467,87 +336,10 @@ pub(crate) fn read_go_sum(file: &Path) -> Result<GoSum> {
     })
 }
 
-/// Names what in the directory will stop go inside, though it does not stop the bundle.
-fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut warn = |message: String, hint: &str| warnings.push(Warning::new(message, Some(hint)));
-    if let Ok(text) = fs::read_to_string(directory.join("go.work")) {
-        for member in members_of(&text).filter(|member| !directory.join(member).join("go.mod").is_file()) {
-            warn(
-                format!("{name}: go.work names {member}, where no go.mod is; go commands there will fail"),
-                "a module zip carries the go.work of its repository but not the other modules: remove it, or set GOWORK=off",
-            );
-        }
-    }
-    let vendor = directory.join("vendor");
-    let hint = "a module zip carries a stub of vendor: remove it, or build with -mod=mod";
-    match fs::read_to_string(vendor.join("modules.txt")) {
-        Ok(text) => {
-            let mut packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-            if let Some(package) = packages.find(|package| !vendor.join(package).is_dir()) {
-                warn(
-                    format!(
-                        "{name}: vendor does not have {package}, which its modules.txt names; go build there will fail"
-                    ),
-                    hint,
-                );
-            }
-        }
-        Err(_) if vendor.is_dir() => {
-            warn(format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"), hint);
-        }
-        Err(_) => {}
-    }
-    warnings
-}
-
-/// Whether every module that a go.work uses is there; a module zip carries the go.work of its repository, not the modules.
-pub(crate) fn has_all_members(go_work: &Path) -> bool {
-    let directory = go_work.parent().unwrap_or(Path::new("."));
-    let Ok(text) = fs::read_to_string(go_work) else { return false };
-    members_of(&text).all(|member| directory.join(member).join("go.mod").is_file())
-}
-
-/// The directories of the `use` lines of a go.work.
-fn members_of(go_work: &str) -> impl Iterator<Item = String> {
-    let mut in_use = false;
-    let lines = go_work.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
-    lines.filter_map(move |line| {
-        let quoted =
-            |member: &str| Some(member.trim().trim_matches(['"', '`']).to_owned()).filter(|member| !member.is_empty());
-        match line.as_str() {
-            ")" => {
-                in_use = false;
-                None
-            }
-            member if in_use => quoted(member),
-            line => match line.strip_prefix("use")?.trim_start() {
-                "(" => {
-                    in_use = true;
-                    None
-                }
-                member if line.len() > "use".len() => quoted(member),
-                _ => None,
-            },
-        }
-    })
-}
-
 fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).map_err(|error| Error::io(file, "could not be read", &error))
 }
 
 pub(crate) fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(file, bytes).map_err(|error| Error::io(file, "could not be written", &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn go_work_members_are_read_from_lines_and_blocks() {
-        let text = "go 1.26\nuse ./a // one\nuse (\n\t./b\n\t\"./c d\"\n)\nreplace x => y\n";
-        assert_eq!(members_of(text).collect::<Vec<_>>(), ["./a", "./b", "./c d"]);
-    }
 }

@@ -1,10 +1,9 @@
 //! A workspace as a root: a copy of its go.work, of the go.mod files of its members and of the heads of their Go files. go
 //! writes into the copy; the user's tree is only read.
 
+use crate::bundle::go_mod_json::{GoModJson, NameJson, ReplaceJson, sorted};
 use crate::bundle::resolve::quoted;
-use crate::bundle::root::{
-    GoModJson, NameJson, ReplaceJson, absolute, copy_go_mod, read_go_sum, replaced_by, sorted, write,
-};
+use crate::bundle::root::{absolute, check_go_line, copy_go_mod, header_root, read_go_sum, replaced_by, write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::Go;
 use crate::skeleton;
@@ -67,7 +66,7 @@ impl Workspace {
         let json: GoWorkJson = serde_json::from_slice(&output.stdout).map_err(|error| {
             Error::new(ErrorKind::GoFailed, format!("{name}: go work edit printed no JSON")).because(error.to_string())
         })?;
-        crate::bundle::root::check_go_line(&json.go, go, &name)?;
+        check_go_line(&json.go, go, &name)?;
         let mut moved = BTreeMap::new();
         for (number, used) in json.uses.iter().flatten().enumerate() {
             let member = absolute(&directory.join(&used.disk_path))?;
@@ -92,7 +91,7 @@ impl Workspace {
             go_sum.extend(sums(&member.join("go.sum"))?);
             local.push(json.local_module(None));
             local.extend(replaced);
-            let header = crate::bundle::root::header_root(RootKind::Module, level, &json, None);
+            let header = header_root(RootKind::Module, level, &json, None);
             replaces.extend(header.replaces);
             excludes.extend(header.excludes);
             let go_mod = copy.join("go.mod");
