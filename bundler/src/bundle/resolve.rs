@@ -16,6 +16,7 @@
 mod fill;
 mod packages;
 mod upgrade;
+mod walk;
 mod workspace;
 
 pub(crate) use workspace::quoted;
@@ -69,6 +70,7 @@ pub(crate) struct Resolved {
     pub(crate) selected: Vec<ModuleVersion>,
     /// What the user should know.
     pub(crate) warnings: Vec<Warning>,
+    modules: ModuleList,
 }
 
 /// The build list as `go list -m -json all` prints it.
@@ -231,6 +233,7 @@ impl Resolver<'_> {
             named: named.into_iter().collect(),
             selected,
             warnings: Vec::new(),
+            modules: listed,
         })
     }
 
