@@ -228,6 +228,7 @@ fn make(
     context.progress.event(Event::Step("proving"));
     let proofs = reader.into_proofs();
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
+    contents.extend(staging.aliases(&cached, &closure.observations)?);
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
     let mut header = closure.header(created, go.version(), &records);

@@ -10,7 +10,7 @@ use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
-use modferry_format::header::{Counts, Header};
+use modferry_format::header::{Counts, Header, Observation};
 use modferry_format::info::Info;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Requires;
@@ -245,6 +245,18 @@ impl<'a> Staging<'a> {
             contents.push(self.add(BundlePath::Latest(path), info.unwrap_or_default())?);
         }
         contents.extend(self.zips(cached, statements, proofs, context)?);
+        Ok(contents)
+    }
+
+    /// Brings the aliases of what was asked upstream.
+    pub(crate) fn aliases(&self, cached: &Versions, observations: &BTreeSet<Observation>) -> Result<Vec<Content>> {
+        let mut contents = Vec::new();
+        for (alias, version) in observations.iter().flat_map(Observation::aliases) {
+            let info = cached.get(&version).and_then(|files| files.info.as_ref());
+            // What was asked and not chosen is not carried.
+            let Some(info) = info else { continue };
+            contents.push(self.add(alias, canonical_info(&version, &read(info, Info::MAX_BYTES)?)?)?);
+        }
         Ok(contents)
     }
 
