@@ -15,6 +15,7 @@ mod ahead;
 mod closure;
 mod go_mod_json;
 mod imports;
+mod more_versions;
 mod options;
 mod output;
 mod own_go;
@@ -28,6 +29,7 @@ mod surroundings;
 mod toolchains;
 mod workspace;
 
+pub use more_versions::MoreVersions;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
@@ -190,6 +192,10 @@ fn make(
         closure.observations.extend(fetched.observations);
     }
 
+    if options.newest || !options.with_versions.is_empty() {
+        context.progress.event(Event::Step("resolving more versions"));
+        closure.add_versions(&options.with_versions, options.newest, &query_dir, &resolver)?;
+    }
     context.progress.event(Event::Step("completing"));
     let missing = resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?;
     let mut cached = module_cache::versions(&caches.modules)?;

@@ -2,7 +2,7 @@
 
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modferry::bundle::{GoChoice, Platform, Wanted};
+use modferry::bundle::{GoChoice, MoreVersions, Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
@@ -107,6 +107,14 @@ pub(crate) struct Bundle {
     /// golang.org/x/tools/gopls@latest; may be repeated. Without ROOT and go.mod here, nothing else
     #[arg(long, value_name = "PACKAGE@VERSION")]
     pub(crate) tool: Vec<String>,
+    /// Carry more versions of modules of the closure, each with what go get of it asks for: a module path, with ... for any
+    /// text, and latest, patch, v1, a branch, or a range such as >=v1.2.0 for all releases in it; may be repeated
+    #[arg(long, value_name = "PATTERN@QUERY")]
+    pub(crate) with_versions: Vec<MoreVersions>,
+    /// Carry the newest release and the newest patch of every module of the closure that has a zip, so that go list -m -u and go get
+    /// MODULE@latest see what exists today. Takes about a second for each module
+    #[arg(long)]
+    pub(crate) newest: bool,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,

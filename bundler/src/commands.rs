@@ -318,6 +318,8 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
             cli::Level::UpgradeEach => Level::UpgradeEach,
         }),
         tools: arguments.tool.clone(),
+        with_versions: arguments.with_versions.clone(),
+        newest: arguments.newest,
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),

@@ -14,6 +14,7 @@
 //! closure.md has the measurements that each level's commands come from.
 
 mod fill;
+mod other_versions;
 mod packages;
 mod upgrade;
 mod walk;
