@@ -176,7 +176,7 @@ pub(crate) struct OfBundle {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a bundle everything is always read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
+    after_help = "Of a bundle everything is read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
 are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way.\n\n\
 With --closure the go.mod files of a bundle are read, and the module graph of each root is loaded from them as the go command \
 loads it: the .mod of every version in it must be there, the .info of every selected one, and from level all on its zip. At the \

@@ -100,7 +100,18 @@ impl Carried {
         })?;
         for delivered in carrier.content()? {
             context.interrupt.check()?;
-            let (Ok(path), What::File(_, open)) = (delivered.path.parse(), delivered.what) else { continue };
+            let open = match delivered.what {
+                What::File(_, open) => open,
+                What::Other(_) => continue,
+                // Among the findings of the carrier.
+                What::Unreadable(_) if carrier.is_broken() => continue,
+                // A directory too: then what is below it is missing for want of rights only, and this says so.
+                What::Unreadable(error) => {
+                    findings.find(&delivered.path, FindingKind::Unreadable, error.to_string());
+                    continue;
+                }
+            };
+            let Ok(path) = delivered.path.parse() else { continue };
             let Some(state) = carried.files.get_mut(&path) else { continue };
             let State::Listed(stated) = std::mem::replace(state, State::There) else { continue };
             let BundlePath::Mod(version) = path else { continue };
