@@ -198,8 +198,13 @@ pub(crate) struct OfBundle {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a bundle everything is always read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
-are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way."
+    after_help = "Of a bundle everything is read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
+are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way.\n\n\
+With --closure the go.mod files of a bundle are read, and the module graph of each root is loaded from them as the go command \
+loads it: the .mod of every version in it must be there, the .info of every selected one, and from level all on its zip. At the \
+levels build and work zips are not judged: which of them packages need, the graph does not say. Neither is what upgrades \
+would choose, nor roots that are lists (go.sum files, programs, bills of materials). Files that the bundle says it does not \
+carry are counted and passed over."
 )]
 pub(crate) struct Verify {
     /// Bundle (a directory, NAME.tar, or - for a tar on standard input), or the directory of a mirror
@@ -208,6 +213,9 @@ pub(crate) struct Verify {
     /// Of a mirror, read and hash all published files
     #[arg(long)]
     pub(crate) data: bool,
+    /// Of a bundle, check that everything is there that go asks for, in place of the bytes of what is there
+    #[arg(long)]
+    pub(crate) closure: bool,
     /// Of a mirror, trust a checksum database other than sum.golang.org: its key as in GOSUMDB, NAME+HASH+KEY; may be
     /// repeated
     #[arg(long, value_name = "KEY")]

@@ -1,5 +1,7 @@
 //! From the command line to the library, and from its answers to the console.
 
+mod verify;
+
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
 use modferry::bundle::{self, Output, Summary};
@@ -12,8 +14,6 @@ use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
-use modferry::verify::{Report, verify};
-use modferry::verify_mirror;
 use modferry::why::why;
 use modferry_format::header::{DRAFT, FORMAT, Level};
 use serde::Serialize;
@@ -43,22 +43,7 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             let summary = bundle::bundle(&options(arguments, context)?, out, context)?;
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
-        Command::Verify(of) if mirror::is_mirror(&of.path) => {
-            let report = verify_mirror::verify_mirror(&mirror_options(of), context)?;
-            console.result(&report, &mirror_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
-        Command::Verify(of) => {
-            let report = verify(&*open(&of.path)?, context)?;
-            console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
+        Command::Verify(of) => return verify::run(of, context, console),
         Command::Show(of) => {
             let shown = show(&*open(&of.path)?)?;
             console.result(&Ok_::new(&shown), &shown.to_string())
@@ -366,42 +351,4 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str(&format!("missing  {files} of the closure, see modferry show\n"));
     }
     text
-}
-
-fn report_text(path: &Path, report: &Report) -> String {
-    let id = report.id.as_deref().unwrap_or("without id");
-    if report.ok {
-        let (bytes, seconds) = (ByteSize(report.bytes), report.seconds);
-        let files = count(report.files, "file");
-        return format!("{}: ok: bundle {id}, {files}, {bytes}, {seconds:.1} s\n", path.display());
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
-}
-
-fn not_good(path: &Path, findings: usize) -> String {
-    format!("{}: not good: {}", path.display(), count(findings as u64, "finding"))
-}
-
-fn mirror_options(arguments: &cli::Verify) -> verify_mirror::Options {
-    verify_mirror::Options {
-        mirror: arguments.path.clone(),
-        depth: if arguments.data { verify_mirror::Depth::Data } else { verify_mirror::Depth::Names },
-        database_keys: arguments.database_key.clone(),
-    }
-}
-
-fn mirror_text(path: &Path, report: &verify_mirror::Report) -> String {
-    if report.ok {
-        return format!(
-            "{}: ok: {}, {}, {}, {}, {} proven, {:.1} s\n",
-            path.display(),
-            count(report.bundles, "bundle"),
-            count(report.versions, "version"),
-            count(report.files, "file"),
-            ByteSize(report.bytes),
-            count(report.records, "record"),
-            report.seconds
-        );
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
 }
