@@ -73,6 +73,9 @@ impl Closure {
                 if go_work.is_file() && !is_off && surroundings::has_all_members(&go_work) {
                     return self.add_workspace(&go_work, level, number, space, resolver);
                 }
+                if !is_off {
+                    self.warnings_of(surroundings::workspace_above(directory), context);
+                }
                 self.add_module(&directory.join("go.mod"), level, &options.platforms, scratch("module")?, resolver)
             }
             Request::Workspace(go_work) => self.add_workspace(go_work, level, number, space, resolver),
