@@ -8,6 +8,7 @@ use crate::jobs;
 use crate::module_cache::{Files, Versions};
 use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
+use modferry_format::carried::{self, Carried};
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
 use modferry_format::header::{Counts, Header};
@@ -122,6 +123,7 @@ impl<'a> Staging<'a> {
         });
         header.bytes = entries.iter().map(|content| content.entry.size).sum();
         header.counts = count(&entries);
+        header.closure = carried(&entries);
         let findings = judge(header, &entries);
         if let Some(first) = findings.first() {
             let message = format!("{}: the bundle would break its own rules", self.name.display());
@@ -309,10 +311,7 @@ impl<'a> Staging<'a> {
             };
             copy().map_err(|error: io::Error| Error::io(&place, "the zip could not be copied there", &error))?
         };
-        let h1 = proof.h1.map_err(|reason| {
-            Error::new(ErrorKind::ZipRefused, format!("{version}: its zip is refused: {reason}"))
-                .hint("such a zip reads differently in different tools; ask its author or your proxy for a clean one")
-        })?;
+        let h1 = accept(version, proof.h1)?;
         let stated = fs::read_to_string(zip.with_extension("ziphash"))
             .map_err(|error| Error::io(zip, "go left no hash of it", &error))?;
         if stated.trim() != h1.to_string() {
@@ -326,7 +325,7 @@ impl<'a> Staging<'a> {
 
 /// One file of the content: in its place, or proved and waiting to be moved there.
 pub(crate) struct Content {
-    entry: Entry,
+    pub(crate) entry: Entry,
     /// Where the rules look at it.
     bytes: Option<Vec<u8>>,
     move_from: Option<PathBuf>,
@@ -367,8 +366,16 @@ fn canonical_info(version: &ModuleVersion, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(info.to_canonical().into_bytes())
 }
 
+/// The h1 of a zip that reads the same in all tools.
+pub(crate) fn accept(version: &ModuleVersion, h1: std::result::Result<H1, String>) -> Result<H1> {
+    h1.map_err(|reason| {
+        Error::new(ErrorKind::ZipRefused, format!("{version}: its zip is refused: {reason}"))
+            .hint("such a zip reads differently in different tools; ask its author or your proxy for a clean one")
+    })
+}
+
 /// Whether all who state a hash for the subject state this one.
-fn agree(subject: &Subject, h1: H1, statements: &Statements) -> Result<()> {
+pub(crate) fn agree(subject: &Subject, h1: H1, statements: &Statements) -> Result<()> {
     for (who, sums) in statements {
         let expected = sums.expected(subject);
         if let Some(other) = expected.first().filter(|_| !expected.contains(&h1)) {
@@ -406,6 +413,21 @@ fn count(entries: &[&Content]) -> Counts {
         zips: zips as u64,
         files: entries.len() as u64,
     }
+}
+
+/// The versions of these files, for the lock (SPEC M46).
+fn carried(entries: &[&Content]) -> Vec<Carried> {
+    let mut versions: BTreeMap<&ModuleVersion, carried::Files> = BTreeMap::new();
+    for content in entries {
+        match &content.entry.path {
+            BundlePath::Zip(version) => drop(versions.insert(version, carried::Files::Whole)),
+            BundlePath::Info(version) | BundlePath::Mod(version) => {
+                versions.entry(version).or_insert(carried::Files::Graph);
+            }
+            _ => {}
+        }
+    }
+    Carried::lines(versions.into_iter().map(|(version, files)| (version.clone(), files)))
 }
 
 fn judge(header: &Header, entries: &[&Content]) -> Vec<String> {
