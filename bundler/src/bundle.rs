@@ -12,6 +12,7 @@
 //! directory, where the next run finds them.
 
 mod ahead;
+mod exact;
 mod imports;
 mod options;
 mod output;
@@ -24,6 +25,7 @@ mod root;
 mod seal;
 mod toolchains;
 
+pub use exact::NO_GO;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
@@ -65,6 +67,8 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
     let found = match &options.go {
         Some(choice) => own_go::of(choice, &cache, context)?,
+        // Exact lists need no go; one that is there is asked for its settings all the same.
+        None if exact::need_no_go(&requests, options) => go_command::find(&context.environment).unwrap_or_default(),
         None => go_command::find(&context.environment)?,
     };
     let space = WorkSpace::open(&cache, context)?;
@@ -136,6 +140,8 @@ struct Closure {
     toolchains: BTreeSet<String>,
     /// What the go.sum files of the projects and those of the child state.
     statements: seal::Statements,
+    /// What came of roots that are exact lists.
+    exact: exact::Brought,
 }
 
 fn make(
@@ -180,6 +186,10 @@ fn make(
         );
     }
     for (number, request) in requests.iter().enumerate() {
+        if let Request::Exact(kind, file) = request {
+            closure.add_exact((*kind, file), space.scratch(&format!("{number}-exact"))?, &resolver, context)?;
+            continue;
+        }
         closure.add(request, options.level, number, space, &resolver, context)?;
     }
 
@@ -198,14 +208,19 @@ fn make(
     }
 
     context.progress.event(Event::Step("completing"));
-    let missing = resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?;
+    let mut missing = std::mem::take(&mut closure.exact.without_info);
+    if go.is_there() {
+        missing.extend(resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?);
+    }
     let mut cached = module_cache::versions(&caches.modules)?;
     // A version of which only the info came was asked about, not chosen.
     cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
     closure.note_missing(&cached, &missing, context)?;
+    let is_exact = exact::need_no_go(requests, options) && !closure.exact.by_go;
+    let resolved_by = if is_exact { exact::NO_GO } else { go.version() };
     if cached.is_empty() && options.bridge.is_empty() {
         context.progress.event(Event::Note("nothing to carry: no root has a dependency"));
-        return Ok(closure.summary(go.version(), Counts::default(), 0));
+        return Ok(closure.summary(resolved_by, Counts::default(), 0));
     }
     let Some(staging) = staging else {
         let counts = Counts {
@@ -215,7 +230,7 @@ fn make(
             files: 0,
         };
         let zips = cached.values().filter_map(|files| fs::metadata(files.zip.as_ref()?).ok());
-        return Ok(closure.summary(go.version(), counts, zips.map(|meta| meta.len()).sum()));
+        return Ok(closure.summary(resolved_by, counts, zips.map(|meta| meta.len()).sum()));
     };
 
     let caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
@@ -236,7 +251,7 @@ fn make(
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
-    let mut header = closure.header(created, go.version(), &records);
+    let mut header = closure.header(created, resolved_by, &records);
     let id = staging.seal(contents, &mut header, records.requires(), context)?;
     if let (Some(head), Some(file)) = (records.head(), &options.heads)
         && let Err(error) = heads_file::add(file, head)
@@ -244,13 +259,16 @@ fn make(
         let hint = "without it, a later bundle may not join this one in the mirror; name another file: --heads FILE";
         closure.warn(context, Warning::new(error.to_string(), Some(hint)));
     }
-    let mut summary = closure.summary(go.version(), header.counts, header.bytes);
+    let mut summary = closure.summary(resolved_by, header.counts, header.bytes);
     summary.set_made(id, header.not_carried);
     Ok(summary)
 }
 
 /// The settings of the newest go that one of the roots selects: one go resolves them all.
 fn select_go(requests: &[Request], found: &Path, elsewhere: &Path, context: &Context<'_>) -> Result<Settings> {
+    if !found.is_file() {
+        return own_go::settings(&context.environment);
+    }
     let mut dirs: BTreeSet<&Path> =
         requests.iter().map(|request| request.directory_of().unwrap_or(elsewhere)).collect();
     if dirs.is_empty() {
@@ -395,7 +413,7 @@ impl Closure {
         let zips = self.refused.iter().map(|refused| {
             file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
         });
-        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
+        let mut files: Vec<NotCarried> = infos.chain(zips).chain(self.exact.left_out.iter().cloned()).collect();
         files.sort();
         files
     }

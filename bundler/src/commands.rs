@@ -338,7 +338,7 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str("bundle   none, there is nothing to carry\n");
     }
     text.push_str(&format!(
-        "modules  {} ({}, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s with {}, work space {} (freed)\n",
+        "modules  {} ({}, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s {}, work space {} (freed)\n",
         counts.modules,
         count(counts.versions, "version"),
         counts.zips,
@@ -346,7 +346,7 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         summary.bytes,
         ByteSize(summary.bytes),
         summary.seconds,
-        summary.go,
+        if summary.go == bundle::NO_GO { "without go".to_owned() } else { format!("with {}", summary.go) },
         ByteSize(summary.work_bytes)
     ));
     if !summary.not_carried.is_empty() {

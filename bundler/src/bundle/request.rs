@@ -1,5 +1,6 @@
 //! What the user names as roots: arguments and lists of them, understood but not looked up yet.
 
+use crate::bundle::exact;
 use crate::error::{Error, ErrorKind, Result};
 use modferry_format::ModulePath;
 use modferry_format::header::RootKind;
@@ -16,6 +17,8 @@ pub(crate) enum Request {
     Directory(PathBuf),
     /// A go.mod file alone.
     GoModFile(PathBuf),
+    /// A file that names exact versions: a go.sum, a program, a software bill of materials.
+    Exact(RootKind, PathBuf),
     /// `path@version` or `path@query`.
     Version {
         /// The module.
@@ -79,8 +82,11 @@ impl Request {
             Ok(meta) if meta.is_dir() => Self::directory(argument, path),
             Ok(_) if path.extension().is_some_and(|extension| extension == "mod") => Ok(Self::GoModFile(path)),
             Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Err(workspace(argument)),
-            Ok(_) => Err(root_error("is neither a module directory nor a go.mod file")
-                .hint("a root is a directory with a go.mod, a go.mod file, MODULE@VERSION or @FILE with one of these per line")),
+            Ok(_) => match exact::recognise(&path)? {
+                Some(kind) => Ok(Self::Exact(kind, path)),
+                None => Err(root_error("is neither a module directory nor a go.mod file, nor does it name exact versions")
+                    .hint("a root is a directory with a go.mod, a go.mod file, MODULE@VERSION or @FILE with one of these per line; exact versions are named by a go.sum, a program built by go, an SBOM in JSON")),
+            },
             Err(_) => match argument.rsplit_once('@') {
                 Some((module, query)) if !query.is_empty() => {
                     let module = module.parse().map_err(|invalid| {
@@ -112,7 +118,7 @@ impl Request {
     /// How messages name it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Directory(path) | Self::GoModFile(path) => path.display().to_string(),
+            Self::Directory(path) | Self::GoModFile(path) | Self::Exact(_, path) => path.display().to_string(),
             Self::Version { module, query } => format!("{module}@{query}"),
         }
     }
@@ -122,7 +128,7 @@ impl Request {
         match self {
             Self::Directory(path) => Some((RootKind::Module, path.join("go.mod"))),
             Self::GoModFile(path) => Some((RootKind::GoMod, path.clone())),
-            Self::Version { .. } => None,
+            Self::Version { .. } | Self::Exact(..) => None,
         }
     }
 
@@ -131,8 +137,13 @@ impl Request {
         match self {
             Self::Directory(path) => Some(path),
             Self::GoModFile(path) => path.parent(),
-            Self::Version { .. } => None,
+            Self::Version { .. } | Self::Exact(..) => None,
         }
+    }
+
+    /// Whether it names all its versions itself, so that nothing has to be resolved.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(..))
     }
 }
 
