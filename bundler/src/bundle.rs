@@ -14,6 +14,7 @@
 mod ahead;
 mod exact;
 mod imports;
+mod like;
 mod options;
 mod output;
 mod own_go;
@@ -26,6 +27,7 @@ mod seal;
 mod toolchains;
 
 pub use exact::NO_GO;
+pub use like::like;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
@@ -71,30 +73,43 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
         None if exact::need_no_go(&requests, options) => go_command::find(&context.environment).unwrap_or_default(),
         None => go_command::find(&context.environment)?,
     };
-    let space = WorkSpace::open(&cache, context)?;
-    tell_work_space(&space, &cache, context);
+    in_work_space(&cache, options.dry_run, out, context, |staging, space| {
+        make(&requests, options, staging, space, &found, created, context)
+    })
+    .map(|summary| Summary { seconds: started.elapsed().as_secs_f64(), ..summary })
+}
+
+/// Makes a bundle in a work space, which is gone afterwards but for what the next run can use.
+fn in_work_space<'o>(
+    cache: &Path,
+    dry_run: bool,
+    out: Output<'o>,
+    context: &Context<'_>,
+    make: impl FnOnce(Option<Staging<'o>>, &WorkSpace) -> Result<Summary>,
+) -> Result<Summary> {
+    let space = WorkSpace::open(cache, context)?;
+    tell_work_space(&space, cache, context);
     // Made now, so that an output that cannot be written is known before anything is fetched.
     let name = out.name();
-    let open = || Staging::open(out, &cache, &space.scratch("staging")?);
-    let made = (if options.dry_run { Ok(None) } else { open().map(Some) })
-        .and_then(|staging| make(&requests, options, staging, &space, &found, created, context))
+    let open = || Staging::open(out, cache, &space.scratch("staging")?);
+    let made = (if dry_run { Ok(None) } else { open().map(Some) })
+        .and_then(|staging| make(staging, &space))
         .map(|summary| Summary { out: summary.id.is_some().then(|| name.display().to_string()), ..summary });
     match made {
         Ok(mut summary) => {
             summary.work_bytes = space.bytes();
             space.remove()?;
-            summary.seconds = started.elapsed().as_secs_f64();
             Ok(summary)
         }
         // What disagrees with what others state must not be where the next run looks first.
-        Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused) => {
+        Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused | ErrorKind::Differs) => {
             space.remove()?;
             Err(error)
         }
         Err(mut error) => {
             let (zips, bytes) = space.keep_zips();
             if zips > 0 {
-                error.kept = Some(kept_text(zips, bytes, &cache));
+                error.kept = Some(kept_text(zips, bytes, cache));
             }
             Err(error)
         }
@@ -249,6 +264,7 @@ fn make(
     context.progress.event(Event::Step("proving"));
     let proofs = ahead.map(Ahead::into_proofs).unwrap_or_default();
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
+    contents.extend(staging.aliases(&closure.observations, &cached)?);
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
     let mut header = closure.header(created, resolved_by, &records);

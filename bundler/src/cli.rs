@@ -27,7 +27,7 @@ impl Cli {
     /// Where results go: not where the bundle goes.
     pub(crate) fn results(&self) -> Results {
         match &self.command {
-            Command::Bundle(bundle) if bundle.out == Path::new(STREAM) => Results::Stderr,
+            Command::Bundle(bundle) if bundle.out.as_deref() == Some(Path::new(STREAM)) => Results::Stderr,
             _ => Results::Stdout,
         }
     }
@@ -92,14 +92,15 @@ modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
 )]
 pub(crate) struct Bundle {
     /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
-    /// one per line
+    /// one per line; for exactly the versions that it names a go.sum file, a program built by go, or an SBOM (CycloneDX or
+    /// SPDX in JSON)
     /// [default: .]
     #[arg(value_name = "ROOT")]
     pub(crate) roots: Vec<String>,
     /// Directory or NAME.tar to make, which must not exist; - writes a tar to standard output, and what there is to tell
     /// to standard error
     #[arg(long = "output", short, value_name = "OUT")]
-    pub(crate) out: PathBuf,
+    pub(crate) out: Option<PathBuf>,
     /// How much of the closure to carry
     #[arg(long, value_enum, default_value_t = Level::All)]
     pub(crate) level: Level,
@@ -147,6 +148,11 @@ pub(crate) struct Bundle {
     /// Carry no module, only what joins the tree heads in this file: the text that import prints where it needs a bridge
     #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "base"])]
     pub(crate) bridge: Vec<PathBuf>,
+    /// Make a bundle again, byte for byte, from its bundle.json or its directory: the same versions, the same tree head of the
+    /// checksum database; fails where anything differs
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "level", "toolchain", "platform", "fetch", "no_record",
+        "without_checksum_database", "client_latest", "bridge"])]
+    pub(crate) like: Option<PathBuf>,
 }
 
 /// Who fetches zips.

@@ -39,8 +39,12 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     let written = match &cli.command {
         Command::Bundle(arguments) => {
             let mut stdout = io::stdout();
-            let out = output(&arguments.out, &mut stdout)?;
-            let summary = bundle::bundle(&options(arguments, context)?, out, context)?;
+            let out = output(out_of(arguments)?, &mut stdout)?;
+            let options = options(arguments, context)?;
+            let summary = match &arguments.like {
+                Some(lock) => bundle::like(lock, &options, out, context)?,
+                None => bundle::bundle(&options, out, context)?,
+            };
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
         Command::Verify(of) if mirror::is_mirror(&of.path) => {
@@ -266,6 +270,14 @@ fn open(path: &Path) -> Result<Box<dyn Carrier>> {
 
 /// Endings of compressed tars; what a bundle mostly holds is compressed already.
 const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"];
+
+/// Where a bundle goes, as the user says it.
+fn out_of(arguments: &cli::Bundle) -> Result<&Path> {
+    arguments.out.as_deref().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "--output: is not given, so there is no place for the bundle")
+            .hint("name a directory or NAME.tar: -o OUT")
+    })
+}
 
 /// Where a bundle goes, by its name.
 fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {

@@ -107,6 +107,7 @@ fn fetch(toolchain: &ModuleVersion, settings: &Settings, work: &Path, context: &
     let request = database::Request {
         versions: &versions,
         since: None,
+        at: None,
         known: &BTreeSet::new(),
         held: &BTreeSet::new(),
         heads: &[],

@@ -8,10 +8,11 @@ use crate::jobs;
 use crate::module_cache::{Files, Versions};
 use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
+use modferry_format::bundle_path::Alias;
 use modferry_format::carried::{self, Carried};
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
-use modferry_format::header::{Counts, Header};
+use modferry_format::header::{Counts, Header, Observation};
 use modferry_format::info::Info;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Requires;
@@ -36,6 +37,8 @@ pub(crate) struct Staging<'a> {
     name: PathBuf,
     /// Whether zips stay in the work space until the end; else they are copied into the directory.
     moves: bool,
+    /// The id that it must have, for a bundle that is made again.
+    expected: Option<BundleId>,
 }
 
 /// What the files become. A tar is made of those in a directory of the work space, and of the zips where they lie: no
@@ -62,7 +65,12 @@ impl<'a> Staging<'a> {
             Form::Directory(partial) => partial.takes_from(cache)?,
             Form::Tar(..) | Form::Stream(..) => true,
         };
-        Ok(Self { form, name, moves })
+        Ok(Self { form, name, moves, expected: None })
+    }
+
+    /// The same, which must come to this id.
+    pub(crate) fn expecting(self, expected: Option<BundleId>) -> Self {
+        Self { expected, ..self }
     }
 
     /// Where the files are gathered.
@@ -108,6 +116,26 @@ impl<'a> Staging<'a> {
         Ok(contents)
     }
 
+    /// Adds the infos that answer for branches, tags and hashes: what upstream made of them when it was asked.
+    pub(crate) fn aliases<'o>(
+        &self,
+        observations: impl IntoIterator<Item = &'o Observation>,
+        cached: &Versions,
+    ) -> Result<Vec<Content>> {
+        let mut contents = Vec::new();
+        for Observation { module, query, version } in observations {
+            let version: Option<ModuleVersion> = format!("{module}@{version}").parse().ok();
+            // `latest` has a file of its own; what no proxy can be asked for, such as `>v1.0.0`, go finds out from the list.
+            let (Some(version), Ok(alias), true) = (version, query.parse::<Alias>(), query != "latest") else {
+                continue;
+            };
+            let Some(info) = cached.get(&version).and_then(|files| files.info.as_ref()) else { continue };
+            let canonical = canonical_info(&version, &read(info, Info::MAX_BYTES)?)?;
+            contents.push(self.add(BundlePath::Alias(version.path().clone(), alias), canonical)?);
+        }
+        Ok(contents)
+    }
+
     /// Writes the head files and makes the bundle of all of them; gives the id.
     pub(crate) fn seal(
         self,
@@ -121,9 +149,7 @@ impl<'a> Staging<'a> {
             let path = content.entry.path.to_string();
             (!path.starts_with(BundlePath::SUMDB_PREFIX), path)
         });
-        header.bytes = entries.iter().map(|content| content.entry.size).sum();
-        header.counts = count(&entries);
-        header.closure = carried(&entries);
+        (header.counts, header.bytes, header.closure) = measure(&entries);
         let findings = judge(header, &entries);
         if let Some(first) = findings.first() {
             let message = format!("{}: the bundle would break its own rules", self.name.display());
@@ -132,6 +158,12 @@ impl<'a> Staging<'a> {
                 .hint("this is a mistake of modferry"));
         }
         let (id, head) = self.write_head(&entries, header, &requires)?;
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != id) {
+            let message = format!("{}: would be bundle {id}, not {expected}", self.name.display());
+            return Err(Error::new(ErrorKind::Differs, message)
+                .because("its content is the same, its head files are not")
+                .hint("take the modferry that made the first one"));
+        }
         context.interrupt.check()?;
         let packed = |path: String, size: u64, place: PathBuf| Packed { path, size, place };
         let mut files: Vec<Packed> =
@@ -413,6 +445,11 @@ fn count(entries: &[&Content]) -> Counts {
         zips: zips as u64,
         files: entries.len() as u64,
     }
+}
+
+/// What bundle.json says of these files as a whole.
+pub(crate) fn measure(entries: &[&Content]) -> (Counts, u64, Vec<Carried>) {
+    (count(entries), entries.iter().map(|content| content.entry.size).sum(), carried(entries))
 }
 
 /// The versions of these files, for the lock (SPEC M46).
