@@ -2,6 +2,7 @@
 
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
+use crate::from_recipe;
 use modferry::bundle::{self, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::{self, Carrier};
@@ -39,8 +40,9 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     let written = match &cli.command {
         Command::Bundle(arguments) => {
             let mut stdout = io::stdout();
+            let (arguments, current_dir) = &from_recipe::merged(arguments, context)?;
             let out = output(out_of(arguments)?, &mut stdout)?;
-            let options = options(arguments, context)?;
+            let options = options(arguments, current_dir, context)?;
             let summary = match &arguments.like {
                 Some(lock) => bundle::like(lock, &options, out, context)?,
                 None => bundle::bundle(&options, out, context)?,
@@ -275,7 +277,7 @@ const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.b
 fn out_of(arguments: &cli::Bundle) -> Result<&Path> {
     arguments.out.as_deref().ok_or_else(|| {
         Error::new(ErrorKind::Usage, "--output: is not given, so there is no place for the bundle")
-            .hint("name a directory or NAME.tar: -o OUT")
+            .hint("name a directory or NAME.tar: -o OUT, or output in modferry.toml")
     })
 }
 
@@ -297,7 +299,7 @@ fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
     Ok(if is_tar { Output::Tar(out.to_owned()) } else { Output::Directory(out.to_owned()) })
 }
 
-fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Options> {
+fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -> Result<bundle::Options> {
     // `go@1.26.8` as the go command has it, beside the flag.
     let (toolchains, roots): (Vec<&String>, Vec<&String>) =
         arguments.roots.iter().partition(|root| root.starts_with("go@"));
@@ -312,13 +314,11 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
             .hint("add --toolchain auto, or a version; modules are the same for all platforms"));
     }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
-    let current_dir =
-        std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),
-        current_dir,
+        current_dir: current_dir.to_owned(),
         level: match arguments.level {
-            cli::Level::All => Level::All,
+            Some(cli::Level::All) | None => Level::All,
         },
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,

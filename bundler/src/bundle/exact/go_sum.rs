@@ -34,7 +34,7 @@ fn parse(text: &str, name: &str) -> Result<List> {
             Ok(Line { subject: Subject::Zip(version), .. }) => list.add(version, Files::Whole),
             Ok(Line { subject: Subject::GoMod(version), .. }) => list.add(version, Files::Graph),
             Err(_) if fields.is_empty() => {}
-            Err(invalid) => passed_over.push(invalid.to_string()),
+            Err(invalid) => passed_over.push(format!("{} ({invalid})", fields[..2].join(" "))),
         }
     }
     if let Some(first) = passed_over.first() {
