@@ -150,6 +150,10 @@ impl Closure {
         let list = read(kind, file)?;
         list.notes.iter().for_each(|note| context.progress.event(Event::Note(&format!("{name}: {note}"))));
         list.warnings.into_iter().for_each(|warning| self.warn(context, warning));
+        let who = match kind {
+            RootKind::Binary => format!("the build info of {name}"),
+            _ => name.clone(),
+        };
         let exactly = Exactly {
             ahead: resolver.ahead,
             go: resolver.with_sources,
@@ -161,7 +165,7 @@ impl Closure {
         let wanted = Wanted {
             name: &name,
             versions: &list.versions,
-            stated: &list.sums,
+            stated: (&who, &list.sums),
             without_info: &BTreeSet::new(),
             may_be_missing: list.main.as_ref(),
         };
@@ -175,10 +179,6 @@ impl Closure {
         }
         self.exact.without_info.extend(fetched.without_info);
         self.exact.by_go |= fetched.by_go;
-        let who = match kind {
-            RootKind::Binary => format!("the build info of {name}"),
-            _ => name,
-        };
         self.statements.push((who, list.sums));
         self.roots.push(list.root);
         Ok(())

@@ -240,7 +240,7 @@ fn make(
     let fetched = exactly.fetch(&Wanted {
         name: &lock.name,
         versions: &lock.versions,
-        stated: &GoSum::default(),
+        stated: ("", &GoSum::default()),
         without_info: &lock.without_info,
         may_be_missing: None,
     })?;

@@ -55,8 +55,8 @@ pub(crate) struct Wanted<'a> {
     /// Who wants it, for messages.
     pub(crate) name: &'a str,
     pub(crate) versions: &'a BTreeMap<ModuleVersion, Files>,
-    /// What is said about hashes.
-    pub(crate) stated: &'a GoSum,
+    /// Who says something about hashes, and what.
+    pub(crate) stated: (&'a str, &'a GoSum),
     /// Versions whose info is not asked for.
     pub(crate) without_info: &'a BTreeSet<ModuleVersion>,
     /// A version that perhaps was never published.
@@ -137,7 +137,7 @@ impl Exactly<'_> {
             })
             .map(|(version, _)| version.clone())
             .collect();
-        ahead.fetch(&whole, self.sources, wanted.stated)?;
+        ahead.fetch(&whole, self.sources, wanted.stated.1)?;
         let mut prover = Prover::default();
         for version in whole {
             if !module_cache::zip_file(self.module_cache, &version).exists()
@@ -175,7 +175,7 @@ impl Exactly<'_> {
             fs::write(place, bytes).map_err(|error| Error::io(place, "could not be written", &error))
         };
         if !place("mod").exists() {
-            let expected = self.expected_go_mod(ahead, version, wanted.stated);
+            let expected = self.expected_go_mod(ahead, version, wanted.stated.1);
             let is_good = |bytes: &[u8]| expected.is_empty() || expected.contains(&H1::of_go_mod(bytes));
             match self.text(ahead, version, "mod", go_mod::MAX_BYTES, &is_good)? {
                 Text::Found(bytes) => write(&place("mod"), &bytes)?,
@@ -256,7 +256,7 @@ impl Exactly<'_> {
                     let proof = prover.prove(version, &Source::whole(file, size), size, None);
                     let h1 = seal::accept(version, proof.map_err(|error| failed(&error))?.h1)?;
                     let subject = Subject::Zip(version.clone());
-                    let statements = vec![(wanted.name.to_owned(), wanted.stated.clone())];
+                    let statements = vec![(wanted.stated.0.to_owned(), wanted.stated.1.clone())];
                     seal::agree(&subject, h1, &statements)?;
                     let finish = || {
                         fs::write(place.with_extension("ziphash"), h1.to_string())?;
