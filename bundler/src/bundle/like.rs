@@ -250,7 +250,7 @@ fn make(
     }
     let cached = lock.versions_of(module_cache::versions(&caches.modules)?);
     let Some(staging) = staging else { return Ok(summary(header)) };
-    let staging = staging.expecting(lock.id.clone());
+    let staging = staging.expecting(lock.id);
 
     let lookups: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
     let records = Records::fetch(
