@@ -2,7 +2,7 @@
 
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modferry::bundle::{GoChoice, Platform, Wanted};
+use modferry::bundle::{GoChoice, MoreVersions, Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
@@ -94,9 +94,9 @@ modferry bundle --like drive/hello -o b   the same bundle once more, from its bu
 modferry bundle                           what modferry.toml says"
 )]
 pub(crate) struct Bundle {
-    /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
-    /// one per line; for exactly the versions that it names a go.sum file, a program built by go, or an SBOM (CycloneDX or
-    /// SPDX in JSON)
+    /// Module or workspace directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE
+    /// with roots, one per line; for exactly the versions that it names a go.sum file, a program built by go, or an SBOM
+    /// (CycloneDX or SPDX in JSON)
     /// [default: those of modferry.toml, else .]
     #[arg(value_name = "ROOT")]
     pub(crate) roots: Vec<String>,
@@ -108,9 +108,21 @@ pub(crate) struct Bundle {
     /// to standard error
     #[arg(long = "output", short, value_name = "OUT")]
     pub(crate) out: Option<PathBuf>,
-    /// How much of the closure to carry [default: all]
-    #[arg(long, value_enum)]
+    /// How much of the closure to carry [default: work; all for a go.mod file]
+    #[arg(long, value_enum, value_name = "LEVEL")]
     pub(crate) level: Option<Level>,
+    /// Carry a program for go install, go run and go get -tool: a package at a version, or at latest, such as
+    /// golang.org/x/tools/gopls@latest; may be repeated. Without ROOT and go.mod here, nothing else
+    #[arg(long, value_name = "PACKAGE@VERSION")]
+    pub(crate) tool: Vec<String>,
+    /// Carry more versions of modules of the closure, each with what go get of it asks for: a module path, with ... for any
+    /// text, and latest, patch, v1, a branch, or a range such as >=v1.2.0 for all releases in it; may be repeated
+    #[arg(long, value_name = "PATTERN@QUERY")]
+    pub(crate) with_versions: Vec<MoreVersions>,
+    /// Carry the newest release and the newest patch of every module of the closure that has a zip, so that go list -m -u and go get
+    /// MODULE@latest see what exists today. Takes about a second for each module
+    #[arg(long)]
+    pub(crate) newest: bool,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -121,7 +133,8 @@ pub(crate) struct Bundle {
     /// latest; may be repeated. Without ROOT and go.mod here, nothing else
     #[arg(long, value_name = "VERSION")]
     pub(crate) toolchain: Vec<Wanted>,
-    /// Platforms of the toolchains, such as linux/amd64,darwin/arm64 [default: that of this machine]
+    /// Platforms, such as linux/amd64,darwin/arm64: of toolchains [default: that of this machine], and what level build is
+    /// narrowed to [default: all]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
     /// Use this go command: a path, or a version such as 1.26.8, which is fetched from GOPROXY, proven by the checksum database
@@ -157,7 +170,7 @@ pub(crate) struct Bundle {
     pub(crate) bridge: Vec<PathBuf>,
     /// Make a bundle again, byte for byte, from its bundle.json or its directory: the same versions, the same tree head of the
     /// checksum database; fails where anything differs
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "recipe", "level", "toolchain", "platform", "fetch", "no_record",
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "recipe", "tool", "with_versions", "newest", "level", "toolchain", "platform", "fetch", "no_record",
         "without_checksum_database", "client_latest", "bridge"])]
     pub(crate) like: Option<PathBuf>,
 }
@@ -171,11 +184,20 @@ pub(crate) enum Fetch {
     Go,
 }
 
-/// Levels of a closure.
+/// Levels of a closure; each has all of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// Everything that `go mod download all` asks for: each module of the graph
+    /// What go mod download gets: for building and testing, on any platform
+    Build,
+    /// What a developer asks for: also tidy, vendor, list -m all, get of what is carried, workspaces
+    Work,
+    /// Also go mod download all: zips of modules that no package needs
     All,
+    /// Also what go get -u, -u=patch and -u -t would choose today
+    Upgrade,
+    /// Also what upgrading any single requirement would choose today
+    #[value(name = "upgrade=each")]
+    UpgradeEach,
 }
 
 /// Arguments of commands on one bundle.
@@ -189,8 +211,13 @@ pub(crate) struct OfBundle {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a bundle everything is always read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
-are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way."
+    after_help = "Of a bundle everything is read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
+are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way.\n\n\
+With --closure the go.mod files of a bundle are read, and the module graph of each root is loaded from them as the go command \
+loads it: the .mod of every version in it must be there, the .info of every selected one, and from level all on its zip. At the \
+levels build and work zips are not judged: which of them packages need, the graph does not say. Neither is what upgrades \
+would choose, nor roots that are lists (go.sum files, programs, bills of materials). Files that the bundle says it does not \
+carry are counted and passed over."
 )]
 pub(crate) struct Verify {
     /// Bundle (a directory, NAME.tar, or - for a tar on standard input), or the directory of a mirror
@@ -199,6 +226,9 @@ pub(crate) struct Verify {
     /// Of a mirror, read and hash all published files
     #[arg(long)]
     pub(crate) data: bool,
+    /// Of a bundle, check that everything is there that go asks for, in place of the bytes of what is there
+    #[arg(long)]
+    pub(crate) closure: bool,
     /// Of a mirror, trust a checksum database other than sum.golang.org: its key as in GOSUMDB, NAME+HASH+KEY; may be
     /// repeated
     #[arg(long, value_name = "KEY")]

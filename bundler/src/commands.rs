@@ -1,5 +1,7 @@
 //! From the command line to the library, and from its answers to the console.
 
+mod verify;
+
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
 use crate::from_recipe;
@@ -13,8 +15,6 @@ use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
-use modferry::verify::{Report, verify};
-use modferry::verify_mirror;
 use modferry::why::why;
 use modferry_format::header::{DRAFT, FORMAT, Level};
 use serde::Serialize;
@@ -49,22 +49,7 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             };
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
-        Command::Verify(of) if mirror::is_mirror(&of.path) => {
-            let report = verify_mirror::verify_mirror(&mirror_options(of), context)?;
-            console.result(&report, &mirror_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
-        Command::Verify(of) => {
-            let report = verify(&*open(&of.path)?, context)?;
-            console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
+        Command::Verify(of) => return verify::run(of, context, console),
         Command::Show(of) => {
             let shown = show(&*open(&of.path)?)?;
             console.result(&Ok_::new(&shown), &shown.to_string())
@@ -309,17 +294,29 @@ fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -
         })
     };
     let toolchains = toolchains.iter().map(toolchain).collect::<Result<Vec<_>>>()?;
-    if !arguments.platform.is_empty() && toolchains.is_empty() && arguments.toolchain.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "--platform: is for toolchains, and none is asked for")
-            .hint("add --toolchain auto, or a version; modules are the same for all platforms"));
+    let has_use =
+        !toolchains.is_empty() || !arguments.toolchain.is_empty() || arguments.level == Some(cli::Level::Build);
+    if !arguments.platform.is_empty() && !has_use {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--platform: is for toolchains and for level build, and neither is asked for",
+        )
+        .hint("add --toolchain auto, or --level build; what developers do takes modules of all platforms"));
     }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),
         current_dir: current_dir.to_owned(),
-        level: match arguments.level {
-            Some(cli::Level::All) | None => Level::All,
-        },
+        level: arguments.level.map(|level| match level {
+            cli::Level::Build => Level::Build,
+            cli::Level::Work => Level::Work,
+            cli::Level::All => Level::All,
+            cli::Level::Upgrade => Level::Upgrade,
+            cli::Level::UpgradeEach => Level::UpgradeEach,
+        }),
+        tools: arguments.tool.clone(),
+        with_versions: arguments.with_versions.clone(),
+        newest: arguments.newest,
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),
@@ -366,42 +363,4 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str(&format!("missing  {files} of the closure, see modferry show\n"));
     }
     text
-}
-
-fn report_text(path: &Path, report: &Report) -> String {
-    let id = report.id.as_deref().unwrap_or("without id");
-    if report.ok {
-        let (bytes, seconds) = (ByteSize(report.bytes), report.seconds);
-        let files = count(report.files, "file");
-        return format!("{}: ok: bundle {id}, {files}, {bytes}, {seconds:.1} s\n", path.display());
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
-}
-
-fn not_good(path: &Path, findings: usize) -> String {
-    format!("{}: not good: {}", path.display(), count(findings as u64, "finding"))
-}
-
-fn mirror_options(arguments: &cli::Verify) -> verify_mirror::Options {
-    verify_mirror::Options {
-        mirror: arguments.path.clone(),
-        depth: if arguments.data { verify_mirror::Depth::Data } else { verify_mirror::Depth::Names },
-        database_keys: arguments.database_key.clone(),
-    }
-}
-
-fn mirror_text(path: &Path, report: &verify_mirror::Report) -> String {
-    if report.ok {
-        return format!(
-            "{}: ok: {}, {}, {}, {}, {} proven, {:.1} s\n",
-            path.display(),
-            count(report.bundles, "bundle"),
-            count(report.versions, "version"),
-            count(report.files, "file"),
-            ByteSize(report.bytes),
-            count(report.records, "record"),
-            report.seconds
-        );
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
 }

@@ -51,12 +51,6 @@ fn read(file: &Path) -> Result<String> {
 fn fill(mut arguments: cli::Bundle, recipe: Recipe, name: &str, directory: &Path) -> Result<cli::Bundle> {
     let Recipe { roots, level, tools, toolchains, platforms, base, output, with_versions, newest, no_record, heads } =
         recipe;
-    let known =
-        [("tools", tools.is_empty()), ("with-versions", with_versions.is_empty()), ("newest", newest.is_none())];
-    if let Some((member, _)) = known.iter().find(|(_, is_empty)| !is_empty) {
-        let message = format!("{name}: {member}: cannot be carried by this modferry");
-        return Err(Error::new(ErrorKind::Usage, message).hint("take a newer one, or the member out"));
-    }
     if output.as_deref() == Some(Path::new(STREAM)) {
         let message = format!("{name}: output: a recipe names a directory or NAME.tar");
         return Err(Error::new(ErrorKind::Usage, message).hint("standard output is for the command line: -o -"));
@@ -77,6 +71,9 @@ fn fill(mut arguments: cli::Bundle, recipe: Recipe, name: &str, directory: &Path
     or(&mut arguments.toolchain, parsed(&toolchains, "toolchains", name)?);
     or(&mut arguments.platform, parsed(&platforms, "platforms", name)?);
     or(&mut arguments.no_record, no_record);
+    or(&mut arguments.tool, tools);
+    or(&mut arguments.with_versions, parsed(&with_versions, "with-versions", name)?);
+    arguments.newest |= newest;
     arguments.level = arguments.level.or(level.transpose()?);
     arguments.out = arguments.out.or(output.map(beside));
     arguments.heads = arguments.heads.or(heads.map(beside));

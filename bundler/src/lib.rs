@@ -3,7 +3,7 @@
 //! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
 //! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
 //!
-//! - commands: [`bundle`], [`verify`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
+//! - commands: [`bundle`], [`verify`], [`verify_closure`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
@@ -23,6 +23,7 @@ pub mod error;
 mod fetch;
 mod findings;
 pub mod go_command;
+mod go_source;
 pub mod head;
 mod heads_file;
 pub mod import;
@@ -36,10 +37,12 @@ pub mod module_cache;
 pub mod module_zip;
 pub mod recipe;
 pub mod show;
+mod skeleton;
 pub mod source;
 pub mod tape;
 mod tile_spool;
 pub mod verify;
+pub mod verify_closure;
 pub mod verify_mirror;
 pub mod why;
 pub mod work_queue;

@@ -42,8 +42,8 @@ pub struct Recipe {
     pub output: Option<PathBuf>,
     /// Further versions, as `PATTERN@QUERY`.
     pub with_versions: Vec<String>,
-    /// How many of the newest versions of each module to carry.
-    pub newest: Option<u32>,
+    /// Carry the newest release and patch of every module.
+    pub newest: bool,
     /// Patterns of modules that may come without a record.
     pub no_record: Vec<String>,
     /// The file of tree heads that were sealed.
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn every_member_is_read() {
         let text = "roots = ['.', 'a.test/b@v1.0.0']\nlevel = 'all'\ntools = ['a.test/t@latest']\ntoolchains = ['auto']\n\
-            platforms = ['linux/amd64']\nbase = 'old'\noutput = 'out'\nwith-versions = ['a.test/*@v1']\nnewest = 3\n\
+            platforms = ['linux/amd64']\nbase = 'old'\noutput = 'out'\nwith-versions = ['a.test/*@v1']\nnewest = true\n\
             no-record = ['a.test/*']\nheads = 'heads'\n";
         let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
         let expected = Recipe {
@@ -83,7 +83,7 @@ mod tests {
             base: Some("old".into()),
             output: Some("out".into()),
             with_versions: list(&["a.test/*@v1"]),
-            newest: Some(3),
+            newest: true,
             no_record: list(&["a.test/*"]),
             heads: Some("heads".into()),
         };
@@ -98,7 +98,7 @@ mod tests {
             ("no_record = []", 1, "no_record"),
             ("# x\nlevel = 7\n", 2, "expected a string"),
             ("roots = '.'", 1, "expected a sequence"),
-            ("newest = -1", 1, "-1"),
+            ("newest = 3", 1, "expected a boolean"),
             ("roots = ['.'", 1, ""),
             ("[bundle]\nroots = []\n", 1, "bundle"),
             ("level = 'a'\nlevel = 'b'\n", 2, "duplicate key"),

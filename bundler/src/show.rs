@@ -164,6 +164,13 @@ impl fmt::Display for Shown {
                 if patterns == "*" { "every module" } else { &patterns }
             )?;
         }
+        if !header.levels.is_empty() {
+            writeln!(f, "\nlevels")?;
+        }
+        for cost in &header.levels {
+            let is_here = header.roots.iter().any(|root| !is_exact(root.kind) && root.level == cost.level);
+            writeln!(f, "{}", level_line(cost, is_here))?;
+        }
         list(
             f,
             "observed upstream",
@@ -187,14 +194,34 @@ fn told(root: &Root) -> String {
             let version = root.version.as_deref().unwrap_or_default();
             format!("{} (toolchain)", version.strip_prefix("v0.0.1-").unwrap_or(version))
         }
-        RootKind::GoSum | RootKind::Binary | RootKind::Sbom => {
+        RootKind::Tool if root.package.is_some() => {
+            let package = root.package.as_deref().unwrap_or_default();
+            format!("{package}{version} (tool of {}, level {level})", root.module)
+        }
+        kind if is_exact(kind) => {
             format!("{} ({kind}, exactly {})", root.module, count(root.requires.len() as u64, "version"))
         }
         _ => {
             let go = if root.go.is_empty() { "no go line".to_owned() } else { format!("go {}", root.go) };
-            format!("{}{version} ({kind}, level {level}, {go})", root.module)
+            format!("{}{version} ({kind}, level {level}{}, {go})", root.module, platforms_text(&root.platforms))
         }
     }
+}
+
+/// Whether a root names its versions itself, whatever the level.
+fn is_exact(kind: RootKind) -> bool {
+    matches!(kind, RootKind::Toolchain | RootKind::GoSum | RootKind::Binary | RootKind::Sbom)
+}
+
+fn platforms_text(platforms: &[String]) -> String {
+    if platforms.is_empty() { String::new() } else { format!(" for {}", platforms.join(", ")) }
+}
+
+/// What a level costs; the one that is carried has a mark.
+pub fn level_line(cost: &header::LevelCost, is_here: bool) -> String {
+    let mark = if is_here { '*' } else { ' ' };
+    let bytes = cost.bytes.map_or_else(|| "size not known".to_owned(), |bytes| ByteSize(bytes).to_string());
+    format!("{mark} {:<12} {:>14}  {bytes}", cost.level.to_string(), count(cost.zips, "zip"))
 }
 
 fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = String>) -> fmt::Result {

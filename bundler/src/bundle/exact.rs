@@ -10,9 +10,10 @@ pub(crate) mod fetch;
 mod go_sum;
 mod sbom;
 
+use crate::bundle::closure::Closure;
 use crate::bundle::request::Request;
 use crate::bundle::resolve::{Refused, Resolver};
-use crate::bundle::{Closure, Fetch, Options};
+use crate::bundle::{Fetch, Options};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use fetch::{Exactly, Wanted};
@@ -85,8 +86,8 @@ impl List {
 
 /// Whether all roots are exact lists that we fetch ourselves.
 pub(crate) fn need_no_go(requests: &[Request], options: &Options) -> bool {
-    let is_alone = options.toolchains.is_empty() && options.fetch == Fetch::Ahead;
-    is_alone && !requests.is_empty() && requests.iter().all(Request::is_exact)
+    let is_alone = options.toolchains.is_empty() && options.with_versions.is_empty() && !options.newest;
+    is_alone && options.fetch == Fetch::Ahead && !requests.is_empty() && requests.iter().all(Request::is_exact)
 }
 
 /// What kind of list a file is; none if it is no list.
@@ -178,6 +179,8 @@ impl Closure {
             self.exact.left_out.push(NotCarried { path, reason });
         }
         self.exact.without_info.extend(fetched.without_info);
+        let whole = list.versions.iter().filter(|(_, files)| **files == Files::Whole);
+        self.always.extend(whole.map(|(version, _)| version.clone()));
         self.exact.by_go |= fetched.by_go;
         self.statements.push((who, list.sums));
         self.roots.push(list.root);

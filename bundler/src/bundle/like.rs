@@ -265,7 +265,7 @@ fn make(
     context.progress.event(Event::Step("proving"));
     let statements: Vec<_> = records.statement().into_iter().collect();
     let mut contents = staging.fill(&cached, &statements, records.base_infos(), &ahead.into_proofs(), context)?;
-    contents.extend(staging.aliases(&header.observations, &cached)?);
+    contents.extend(staging.aliases(&cached, &header.observations.iter().cloned().collect())?);
     contents.extend(staging.databases(context)?);
     lock.compare(&contents, &records)?;
 
@@ -310,6 +310,7 @@ fn summary(header: &Header) -> Summary {
         seconds: 0.0,
         go: header.go.clone(),
         work_bytes: 0,
+        levels: header.levels.clone(),
         not_carried: header.not_carried.clone(),
         warnings: Vec::new(),
     }

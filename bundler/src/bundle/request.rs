@@ -15,10 +15,19 @@ const MAX_LIST_BYTES: u64 = 1 << 20;
 pub(crate) enum Request {
     /// A directory with a go.mod.
     Directory(PathBuf),
+    /// A directory with a go.work, or the file.
+    Workspace(PathBuf),
     /// A go.mod file alone.
     GoModFile(PathBuf),
     /// A file that names exact versions: a go.sum, a program, a software bill of materials.
     Exact(RootKind, PathBuf),
+    /// A program, `package@version` or `package@query`.
+    Tool {
+        /// The package.
+        package: String,
+        /// A version, or what `go` makes one of.
+        query: String,
+    },
     /// `path@version` or `path@query`.
     Version {
         /// The module.
@@ -45,6 +54,17 @@ impl Request {
             requests.push(Self::parse(".", current)?);
         }
         Ok(requests)
+    }
+
+    /// Reads `PACKAGE@VERSION`, a tool.
+    pub(crate) fn tool(argument: &str) -> Result<Self> {
+        match argument.rsplit_once('@') {
+            Some((package, query)) if !package.is_empty() && !query.is_empty() => {
+                Ok(Self::Tool { package: package.to_owned(), query: query.to_owned() })
+            }
+            _ => Err(Error::new(ErrorKind::Usage, format!("--tool {argument}: is no package at a version"))
+                .hint("such as golang.org/x/tools/gopls@latest: what go install takes")),
+        }
     }
 
     /// Reads a file with one root per line; `#` begins a comment, relative paths start at the file's directory.
@@ -81,11 +101,11 @@ impl Request {
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => Self::directory(argument, path),
             Ok(_) if path.extension().is_some_and(|extension| extension == "mod") => Ok(Self::GoModFile(path)),
-            Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Err(workspace(argument)),
+            Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Ok(Self::Workspace(path)),
             Ok(_) => match exact::recognise(&path)? {
                 Some(kind) => Ok(Self::Exact(kind, path)),
-                None => Err(root_error("is neither a module directory nor a go.mod file, nor does it name exact versions")
-                    .hint("a root is a directory with a go.mod, a go.mod file, MODULE@VERSION or @FILE with one of these per line; exact versions are named by a go.sum, a program built by go, an SBOM in JSON")),
+                None => Err(root_error("is neither a go.mod or go.work file nor one that names exact versions")
+                    .hint("a root is a directory with a go.mod or go.work, one of these files, MODULE@VERSION or @FILE with one of these per line; exact versions are named by a go.sum, a program built by go, an SBOM in JSON")),
             },
             Err(_) => match argument.rsplit_once('@') {
                 Some((module, query)) if !query.is_empty() => {
@@ -105,9 +125,9 @@ impl Request {
             return Ok(Self::Directory(path));
         }
         if path.join("go.work").is_file() {
-            return Err(workspace(argument));
+            return Ok(Self::Workspace(path.join("go.work")));
         }
-        let error = Error::new(ErrorKind::Root, format!("{argument}: has no go.mod"));
+        let error = Error::new(ErrorKind::Root, format!("{argument}: has no go.mod and no go.work"));
         let absolute = std::path::absolute(&path).unwrap_or(path);
         Err(match absolute.ancestors().skip(1).find(|parent| parent.join("go.mod").is_file()) {
             Some(parent) => error.hint(format!("the module that it belongs to is {}", parent.display())),
@@ -118,17 +138,11 @@ impl Request {
     /// How messages name it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Directory(path) | Self::GoModFile(path) | Self::Exact(_, path) => path.display().to_string(),
+            Self::Directory(path) | Self::GoModFile(path) | Self::Workspace(path) | Self::Exact(_, path) => {
+                path.display().to_string()
+            }
             Self::Version { module, query } => format!("{module}@{query}"),
-        }
-    }
-
-    /// The go.mod of a local root, and what kind of root it is.
-    pub(crate) fn local(&self) -> Option<(RootKind, PathBuf)> {
-        match self {
-            Self::Directory(path) => Some((RootKind::Module, path.join("go.mod"))),
-            Self::GoModFile(path) => Some((RootKind::GoMod, path.clone())),
-            Self::Version { .. } | Self::Exact(..) => None,
+            Self::Tool { package, query } => format!("{package}@{query}"),
         }
     }
 
@@ -136,8 +150,8 @@ impl Request {
     pub(crate) fn directory_of(&self) -> Option<&Path> {
         match self {
             Self::Directory(path) => Some(path),
-            Self::GoModFile(path) => path.parent(),
-            Self::Version { .. } | Self::Exact(..) => None,
+            Self::GoModFile(path) | Self::Workspace(path) => path.parent(),
+            Self::Version { .. } | Self::Tool { .. } | Self::Exact(..) => None,
         }
     }
 
@@ -145,11 +159,6 @@ impl Request {
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(..))
     }
-}
-
-fn workspace(argument: &str) -> Error {
-    Error::new(ErrorKind::Usage, format!("{argument}: is a workspace (go.work); this version bundles modules"))
-        .hint("name the module directories of the workspace as roots, each of them")
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use crate::jobs;
 use crate::module_cache::{Files, Versions};
 use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
-use modferry_format::bundle_path::Alias;
 use modferry_format::carried::{self, Carried};
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
@@ -112,26 +111,6 @@ impl<'a> Staging<'a> {
         if contents.is_empty() {
             // An empty directory is no part of a bundle.
             fs::remove_dir(&dir).map_err(|error| Error::io(&dir, "could not be removed", &error))?;
-        }
-        Ok(contents)
-    }
-
-    /// Adds the infos that answer for branches, tags and hashes: what upstream made of them when it was asked.
-    pub(crate) fn aliases<'o>(
-        &self,
-        observations: impl IntoIterator<Item = &'o Observation>,
-        cached: &Versions,
-    ) -> Result<Vec<Content>> {
-        let mut contents = Vec::new();
-        for Observation { module, query, version } in observations {
-            let version: Option<ModuleVersion> = format!("{module}@{version}").parse().ok();
-            // `latest` has a file of its own; what no proxy can be asked for, such as `>v1.0.0`, go finds out from the list.
-            let (Some(version), Ok(alias), true) = (version, query.parse::<Alias>(), query != "latest") else {
-                continue;
-            };
-            let Some(info) = cached.get(&version).and_then(|files| files.info.as_ref()) else { continue };
-            let canonical = canonical_info(&version, &read(info, Info::MAX_BYTES)?)?;
-            contents.push(self.add(BundlePath::Alias(version.path().clone(), alias), canonical)?);
         }
         Ok(contents)
     }
@@ -279,6 +258,18 @@ impl<'a> Staging<'a> {
             contents.push(self.add(BundlePath::Latest(path), info.unwrap_or_default())?);
         }
         contents.extend(self.zips(cached, statements, proofs, context)?);
+        Ok(contents)
+    }
+
+    /// Brings the aliases of what was asked upstream.
+    pub(crate) fn aliases(&self, cached: &Versions, observations: &BTreeSet<Observation>) -> Result<Vec<Content>> {
+        let mut contents = Vec::new();
+        for (alias, version) in observations.iter().flat_map(Observation::aliases) {
+            let info = cached.get(&version).and_then(|files| files.info.as_ref());
+            // What was asked and not chosen is not carried.
+            let Some(info) = info else { continue };
+            contents.push(self.add(alias, canonical_info(&version, &read(info, Info::MAX_BYTES)?)?)?);
+        }
         Ok(contents)
     }
 

@@ -8,7 +8,7 @@
 //! Here nobody judges what comes: hashes are compared where the bundle is sealed, with all that is stated about them. Of
 //! local files only those are taken that agree with what is stated, for others may have better ones.
 
-use crate::bundle::ahead::{ATTEMPTS, Ahead, REQUESTS};
+use crate::bundle::ahead::{ATTEMPTS, Ahead, REQUESTS, Trees};
 use crate::bundle::resolve::Refused;
 use crate::bundle::seal;
 use crate::context::{Context, Event};
@@ -137,7 +137,7 @@ impl Exactly<'_> {
             })
             .map(|(version, _)| version.clone())
             .collect();
-        ahead.fetch(&whole, self.sources, wanted.stated.1)?;
+        ahead.fetch(&whole, self.sources, wanted.stated.1, Trees::None)?;
         let mut prover = Prover::default();
         for version in whole {
             if !module_cache::zip_file(self.module_cache, &version).exists()
