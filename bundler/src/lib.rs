@@ -7,6 +7,7 @@
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
+//! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
 //! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`], `lanes` (SHA-256)
 
@@ -34,6 +35,7 @@ pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
 pub mod module_zip;
+pub mod recipe;
 pub mod show;
 mod skeleton;
 pub mod source;

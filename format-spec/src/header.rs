@@ -42,7 +42,7 @@ pub struct Header {
     pub created: String,
     /// The program that made it, with its version.
     pub tool: String,
-    /// The go command that resolved it, such as `go1.26.8`.
+    /// The go command that resolved it, such as `go1.26.8`; `none` where nothing had to be resolved.
     pub go: String,
     /// What the bundle was made for.
     pub roots: Vec<Root>,
@@ -92,9 +92,10 @@ pub struct Root {
     /// The version, for a root that was given as `path@version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The go line of its go.mod, empty if there is none.
+    /// The go line of its go.mod, empty if there is none; of a program the go that built it.
     pub go: String,
-    /// The requirements of its go.mod as `path@version`, as they stand there; of a workspace none, its members have them.
+    /// The requirements of its go.mod as `path@version`, as they stand there; of a workspace none, its members have them; of
+    /// an exact list all versions that it names.
     pub requires: Vec<String>,
     /// The replacements of its go.mod or go.work by other versions, as `old => new`.
     pub replaces: Vec<String>,

@@ -8,7 +8,7 @@ use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
 use crate::bundle::root::Root;
 use crate::bundle::toolchains::{self, Platform};
 use crate::bundle::workspace::Workspace;
-use crate::bundle::{Options, Summary, go_mod_json, imports, seal, surroundings};
+use crate::bundle::{Options, Summary, exact, go_mod_json, imports, seal, surroundings};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command;
@@ -37,6 +37,8 @@ pub(crate) struct Closure {
     pub(crate) toolchains: BTreeSet<String>,
     /// What the go.sum files of the projects and those of the child state.
     pub(crate) statements: seal::Statements,
+    /// What came of roots that are exact lists.
+    pub(crate) exact: exact::Brought,
     /// What level `build` has zips of, and what level `all` has.
     named: BTreeSet<ModuleVersion>,
     selected: BTreeSet<ModuleVersion>,
@@ -94,6 +96,8 @@ impl Closure {
                 let version = self.version(module, query, &scratch("query")?, resolver)?;
                 self.add_version(&version, level, scratch, resolver)
             }
+            // Exact lists are brought by themselves.
+            Request::Exact(..) => Ok(()),
             Request::Tool { package, query } => self.add_tool(package, query, level, scratch, resolver),
         }
     }
@@ -418,7 +422,7 @@ impl Closure {
         let zips = self.refused.iter().map(|refused| {
             file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
         });
-        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
+        let mut files: Vec<NotCarried> = infos.chain(zips).chain(self.exact.left_out.iter().cloned()).collect();
         files.sort();
         files
     }

@@ -80,6 +80,7 @@ fn slice(versions: &BTreeSet<ModuleVersion>, goproxy: &str, gosumdb: &str, out: 
     let request = Request {
         versions,
         since: None,
+        at: None,
         known: &BTreeSet::new(),
         held: &BTreeSet::new(),
         heads: &[],
