@@ -37,6 +37,7 @@ pub use more_versions::MoreVersions;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
+pub(crate) use surroundings::{has_all_members, members};
 pub use toolchains::{Platform, Wanted};
 
 use crate::byte_size::{ByteSize, count};
