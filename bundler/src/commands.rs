@@ -344,6 +344,9 @@ fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -
         tools: arguments.tool.clone(),
         with_versions: arguments.with_versions.clone(),
         newest: arguments.newest,
+        rehearse: arguments.rehearse.then(std::env::current_exe).transpose().map_err(|error| {
+            Error::io(Path::new("modferry"), "this program could not be found, to be started for the rehearsal", &error)
+        })?,
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),

@@ -16,10 +16,14 @@ mod plan;
 pub use inside::inside;
 pub use plan::Place;
 
+use crate::carrier::Directory;
 use crate::context::{Context, Event};
+use crate::env::{self, GoSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command;
-use modferry_format::header::Level;
+use crate::head::Head;
+use crate::mirror;
+use modferry_format::header::{Header, Level};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -117,6 +121,8 @@ struct Step {
     root: String,
     level: Option<Level>,
     place: Place,
+    /// The directory in it, empty for the place itself.
+    below: String,
     /// What makes the place ready; it must end well too.
     before: Vec<Vec<String>>,
     command: Vec<String>,
@@ -140,15 +146,46 @@ enum Said {
     Failed(String),
 }
 
-/// Rehearses. A failed command is no error: the report says so.
+/// A tree that is rehearsed, with what is known of it.
+pub(crate) struct Subject {
+    /// Its directory, with `download/` in it.
+    pub(crate) serve: PathBuf,
+    /// The header of a bundle.
+    pub(crate) header: Option<Header>,
+    /// What go is told to use it.
+    pub(crate) settings: GoSettings,
+}
+
+/// Rehearses a bundle or mirror. A failed command is no error: the report says so.
 pub fn rehearse(options: &Options, context: &Context<'_>) -> Result<Report> {
+    if options.path.is_file() {
+        let message = format!("{}: is a tar; a rehearsal takes a directory", options.path.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("unpack it: mkdir DIR && tar -xf NAME.tar -C DIR"));
+    }
+    let header = if mirror::is_mirror(&options.path) {
+        None
+    } else {
+        Some(Head::read(&Directory::open(&options.path)?)?.header)
+    };
+    if let Some(base) = header.iter().flat_map(|header| &header.base).next() {
+        let message = format!("{}: counts on bundle {base}, so it cannot be rehearsed alone", options.path.display());
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("import both into a mirror and rehearse that: modferry rehearse MIRROR DIRECTORY"));
+    }
+    let serve = std::fs::canonicalize(&options.path)
+        .map_err(|error| Error::io(&options.path, "its full path could not be found", &error))?;
+    of(&Subject { serve, header, settings: env::env(&options.path)? }, options, context)
+}
+
+/// Rehearses a tree.
+pub(crate) fn of(subject: &Subject, options: &Options, context: &Context<'_>) -> Result<Report> {
     let program = go_command::find(&context.environment)?;
     let settings = go_command::settings(&program, &options.current_dir, &context.environment, &context.interrupt)?;
     let work = tempfile::Builder::new()
         .prefix("modferry-rehearsal-")
         .tempdir()
         .map_err(|error| Error::io(&std::env::temp_dir(), "no directory could be made in it", &error))?;
-    let planned = plan::plan(options, work.path(), &settings, context)?;
+    let planned = plan::plan(subject, options, work.path(), &settings, context)?;
     let mut plan = planned.plan;
     let results = match run(&plan, options, context)? {
         Some(results) => results,
@@ -212,6 +249,34 @@ fn run(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<Option<V
         return Err(Error::new(ErrorKind::Io, format!("the rehearsal ended early: {status}")));
     }
     Ok(Some(results))
+}
+
+impl Report {
+    /// What is kept in a bundle: without times, so that the same rehearsal has the same bytes.
+    pub(crate) fn kept(&self) -> String {
+        #[derive(Serialize)]
+        struct Kept<'a> {
+            go: &'a str,
+            denied: Denied,
+            commands: Vec<Passed<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Passed<'a> {
+            root: &'a str,
+            level: Option<Level>,
+            command: &'a str,
+            ok: bool,
+        }
+        let commands = self.results.iter();
+        let commands = commands
+            .map(|done| Passed { root: &done.root, level: done.level, command: &done.command, ok: done.ok })
+            .collect();
+        // Plain texts become JSON always.
+        let mut text =
+            serde_json::to_string_pretty(&Kept { go: &self.go, denied: self.denied, commands }).unwrap_or_default();
+        text.push('\n');
+        text
+    }
 }
 
 impl fmt::Display for Report {

@@ -135,7 +135,11 @@ impl Stage<'_> {
     fn command(&self, words: &[String], step: &Step, place: &Path) -> io::Result<(bool, String)> {
         let [program, arguments @ ..] = words else { return Ok((true, String::new())) };
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(place).env_clear().envs(self.plan.variables.iter().cloned());
+        command
+            .args(arguments)
+            .current_dir(place.join(&step.below))
+            .env_clear()
+            .envs(self.plan.variables.iter().cloned());
         command.env("GOPROXY", &self.proxy).env("HTTP_PROXY", &self.refused).env("HTTPS_PROXY", &self.refused);
         command.env("NO_PROXY", "127.0.0.1,localhost").envs(step.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

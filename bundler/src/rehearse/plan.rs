@@ -1,13 +1,9 @@
 //! Which commands stand for what a level promises.
 
-use super::{Denied, Options, Plan, Step};
-use crate::carrier::{Carrier, Directory};
+use super::{Denied, Options, Plan, Step, Subject};
 use crate::context::{Context, Event};
-use crate::env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::{Settings, version_numbers};
-use crate::head::Head;
-use crate::mirror;
 use modferry_format::go_mod::GoMod;
 use modferry_format::header::{Level, Root, RootKind};
 use serde::{Deserialize, Serialize};
@@ -40,18 +36,15 @@ pub(super) struct Planned {
     pub(super) left_out: Vec<String>,
 }
 
-pub(super) fn plan(options: &Options, work: &Path, settings: &Settings, context: &Context<'_>) -> Result<Planned> {
-    if options.path.is_file() {
-        let message = format!("{}: is a tar; a rehearsal takes a directory", options.path.display());
-        return Err(Error::new(ErrorKind::Usage, message).hint("unpack it: mkdir DIR && tar -xf NAME.tar -C DIR"));
-    }
-    let header_roots = if mirror::is_mirror(&options.path) {
-        Vec::new()
-    } else {
-        let carrier = Directory::open(&options.path)?;
-        context.progress.event(Event::Note(&format!("rehearsing {}", carrier.name())));
-        Head::read(&carrier)?.header.roots
-    };
+pub(super) fn plan(
+    subject: &Subject,
+    options: &Options,
+    work: &Path,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Planned> {
+    context.progress.event(Event::Note(&format!("rehearsing {}", options.path.display())));
+    let header_roots: &[Root] = subject.header.as_ref().map_or(&[], |header| &header.roots);
     let needs_directory = |root: &&Root| matches!(root.kind, RootKind::Module | RootKind::Workspace);
     let mut directories = options.roots.clone();
     let here = ["go.mod", "go.work"].iter().any(|name| options.current_dir.join(name).is_file());
@@ -59,10 +52,11 @@ pub(super) fn plan(options: &Options, work: &Path, settings: &Settings, context:
     if directories.is_empty() && here && has_projects {
         directories.push(PathBuf::from("."));
     }
+    let is_off = context.environment.get("GOWORK").is_some_and(|value| value == "off");
     let mut steps = Vec::new();
     let mut named = Vec::new();
     for directory in &directories {
-        let project = Project::open(&options.current_dir.join(directory), options)?;
+        let project = Project::open(&options.current_dir.join(directory), options, is_off)?;
         let root = header_roots.iter().find(|root| project.is(root));
         named.push(project.module.clone());
         steps.extend(project.steps(options, options.level.or(root.map(|root| root.level)).unwrap_or(Level::Work)));
@@ -93,13 +87,14 @@ pub(super) fn plan(options: &Options, work: &Path, settings: &Settings, context:
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .filter(|(name, _)| !name.starts_with("GO") && !TAKEN_AWAY.contains(&name.as_str()))
         .collect();
-    let for_go = env::env(&options.path)?.env.into_iter().filter(|setting| setting.name != "GOPROXY");
-    variables.extend(for_go.map(|setting| (setting.name.to_owned(), setting.value)));
+    let for_go = subject.settings.env.iter().filter(|setting| setting.name != "GOPROXY");
+    variables.extend(for_go.map(|setting| (setting.name.to_owned(), setting.value.clone())));
     let place = |name: &str| work.join(name).to_string_lossy().into_owned();
     for (name, value) in [
         ("GOENV", "off".to_owned()),
         ("GOFLAGS", "-modcacherw".to_owned()),
         ("GOVCS", "*:off".to_owned()),
+        ("GOWORK", if is_off { "off".to_owned() } else { String::new() }),
         ("GOMODCACHE", place("modules")),
         ("GOPATH", place("gopath")),
         // Compiled packages go by their content; nothing of a module comes from there.
@@ -107,9 +102,7 @@ pub(super) fn plan(options: &Options, work: &Path, settings: &Settings, context:
     ] {
         variables.push((name.to_owned(), value));
     }
-    let serve = fs::canonicalize(&options.path)
-        .map_err(|error| Error::io(&options.path, "its full path could not be found", &error))?;
-    let plan = Plan { serve, work: work.to_owned(), denied: Denied::BySystem, variables, steps };
+    let plan = Plan { serve: subject.serve.clone(), work: work.to_owned(), denied: Denied::BySystem, variables, steps };
     Ok(Planned { plan, left_out })
 }
 
@@ -127,13 +120,13 @@ struct Project {
 }
 
 impl Project {
-    fn open(directory: &Path, options: &Options) -> Result<Self> {
+    fn open(directory: &Path, options: &Options, is_off: bool) -> Result<Self> {
         let directory = std::path::absolute(directory)
             .map_err(|error| Error::io(directory, "could not be found", &error))?
             .components()
             .collect::<PathBuf>();
         let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-        let is_workspace = crate::bundle::has_all_members(&directory.join("go.work"));
+        let is_workspace = !is_off && crate::bundle::has_all_members(&directory.join("go.work"));
         let Some(go_mod) = read("go.mod").map(|text| GoMod::parse(&text)).or(is_workspace.then(GoMod::default)) else {
             let message = format!("{}: has no go.mod and no go.work", directory.display());
             return Err(Error::new(ErrorKind::Root, message).hint("name the directory of a module or workspace"));
@@ -164,6 +157,7 @@ impl Project {
             root: self.module.clone(),
             level: Some(level),
             place,
+            below: String::new(),
             before: Vec::new(),
             command,
             variables: Vec::new(),
@@ -205,7 +199,8 @@ impl Project {
                     let alone = |command: &str| Step {
                         variables: vec![("GOWORK".to_owned(), "off".to_owned())],
                         note: format!(", {member} with GOWORK=off"),
-                        ..step(Place::Copy(self.directory.clone()), words(&format!("go -C {member} {command}")))
+                        below: member.clone(),
+                        ..step(copy(), go(command))
                     };
                     steps.extend(["mod tidy", "build -n ./...", "list -m all"].map(alone));
                 }
@@ -244,6 +239,7 @@ fn of_root(root: &Root, settings: &Settings) -> Vec<Step> {
         root: name.to_owned(),
         level: Some(root.level),
         place,
+        below: String::new(),
         before: Vec::new(),
         command: words(&command),
         variables: Vec::new(),
