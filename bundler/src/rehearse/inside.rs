@@ -65,7 +65,7 @@ fn hold(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     thread::scope(|scope| {
         let (events, stop) = (Arc::clone(&log), shutdown.clone());
         let server = scope.spawn(move || serve(site, vec![listener], settings, &stop, events));
-        let mut stage = Stage { plan, proxy: format!("http://{address}"), refused, log: &log, copies: 0 };
+        let mut stage = Stage { plan, proxy: format!("http://{address}"), refused, log: &log, copies: 0, copied: None };
         let ran = plan.steps.iter().try_for_each(|step| {
             say(out, &Said::Begin(stage.name(step)))?;
             let done = stage.run(step)?;
@@ -92,6 +92,8 @@ struct Stage<'a> {
     refused: String,
     log: &'a Log,
     copies: u64,
+    /// A copy of this directory is there already, and what go commands change in one is put back.
+    copied: Option<(PathBuf, PathBuf)>,
 }
 
 impl Stage<'_> {
@@ -101,7 +103,7 @@ impl Stage<'_> {
     }
 
     fn run(&mut self, step: &Step) -> io::Result<Done> {
-        let place = self.place(&step.place)?;
+        let place = self.place(step)?;
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let started = Instant::now();
         let (mut ok, mut said) = (true, String::new());
@@ -113,21 +115,45 @@ impl Stage<'_> {
         }
         let seconds = started.elapsed().as_secs_f64();
         let (missing, words) = if ok { Default::default() } else { (self.missing(&said), self.words(&said, &place)) };
-        // The copies of a large project would fill a disk.
-        remove(&place)?;
+        if self.copied.as_ref().is_none_or(|(_, copy)| *copy != place) {
+            // The copies of a large project would fill a disk.
+            remove(&place)?;
+        }
         Ok(Done { root: step.root.clone(), level: step.level, command: self.name(step), ok, seconds, missing, words })
     }
 
-    fn place(&mut self, place: &Place) -> io::Result<PathBuf> {
+    fn place(&mut self, step: &Step) -> io::Result<PathBuf> {
+        let (from, with_sums) = match &step.place {
+            Place::Copy(from) => (from, true),
+            Place::CopyWithoutSums(from) => (from, false),
+            Place::NewModule => {
+                let to = self.fresh()?;
+                fs::write(to.join("go.mod"), "module modferry.invalid/rehearsal\n\ngo 1.21\n")?;
+                return Ok(to);
+            }
+            Place::Empty => return self.fresh(),
+        };
+        // The user's own commands may change anything.
+        if step.level.is_some()
+            && let Some((_, copy)) = self.copied.as_ref().filter(|(copied, _)| copied == from)
+        {
+            put_back(from, copy, with_sums)?;
+            return Ok(copy.clone());
+        }
+        if let Some((_, copy)) = self.copied.take() {
+            remove(&copy)?;
+        }
+        let to = self.fresh()?;
+        copy(from, &to)?;
+        put_back(from, &to, with_sums)?;
+        self.copied = step.level.is_some().then(|| (from.clone(), to.clone()));
+        Ok(to)
+    }
+
+    fn fresh(&mut self) -> io::Result<PathBuf> {
         self.copies += 1;
         let to = self.plan.work.join(format!("place-{}", self.copies));
         fs::create_dir_all(&to)?;
-        match place {
-            Place::Copy(from) => copy(from, &to, true)?,
-            Place::CopyWithoutSums(from) => copy(from, &to, false)?,
-            Place::NewModule => fs::write(to.join("go.mod"), "module modferry.invalid/rehearsal\n\ngo 1.21\n")?,
-            Place::Empty => {}
-        }
         Ok(to)
     }
 
@@ -204,8 +230,32 @@ impl Stage<'_> {
     }
 }
 
+/// What go commands write, in the directory of a module or workspace.
+const CHANGED: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
+
+/// Puts back what go commands of a rehearsal change in a copy: go.mod and go.sum files, go.work, and a `vendor` that was made.
+fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<()> {
+    let members = crate::bundle::members(&from.join("go.work"));
+    for module in members.iter().map(String::as_str).chain([""]) {
+        let (from, copy) = (from.join(module), copy.join(module));
+        for name in CHANGED {
+            let (original, changed) = (from.join(name), copy.join(name));
+            if original.is_file() && (with_sums || !name.ends_with(".sum")) {
+                fs::copy(&original, &changed)?;
+                writable(&changed)?;
+            } else if changed.exists() {
+                fs::remove_file(&changed)?;
+            }
+        }
+        if !from.join("vendor").exists() {
+            remove(&copy.join("vendor"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Copies a tree, links as links, without the directories of version control.
-fn copy(from: &Path, to: &Path, with_sums: bool) -> io::Result<()> {
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let entries = WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
         let name = entry.file_name();
         !(entry.file_type().is_dir() && (name == ".git" || name == ".hg" || name == ".svn"))
@@ -214,12 +264,11 @@ fn copy(from: &Path, to: &Path, with_sums: bool) -> io::Result<()> {
         let entry = entry?;
         let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
         let kind = entry.file_type();
-        let name = entry.file_name();
         if kind.is_dir() {
             fs::create_dir_all(&target)?;
         } else if kind.is_symlink() {
             link(&fs::read_link(entry.path())?, &target)?;
-        } else if kind.is_file() && (with_sums || (name != "go.sum" && name != "go.work.sum")) {
+        } else if kind.is_file() {
             fs::copy(entry.path(), &target)?;
             writable(&target)?;
         }
