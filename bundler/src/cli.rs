@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Let the real go command do the work inside on a bundle alone, with the network denied, and say which files are missing
     Rehearse(Rehearse),
+    /// Run any command against a recording proxy, and write down the module versions that it asks for as roots of a bundle
+    Record(Record),
     /// The process of a rehearsal that leaves the network
     #[command(hide = true)]
     RehearseInside,
@@ -269,6 +271,24 @@ pub(crate) struct Rehearse {
     pub(crate) compile: bool,
     /// Run this in the place of the commands of the level
     #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// Arguments of `record`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The command runs as it is, with GOPROXY at a proxy on loopback and an empty module cache, so that it asks for everything. \
+A go.sum as output is a root of modferry bundle: exactly what was asked for, held to the hashes of what the command got. What go gets \
+past its proxy (direct, GONOPROXY) is not seen.\n\nExamples:\n  \
+modferry record -o roots.sum -- bazel build //...\n  \
+modferry bundle roots.sum -o drive/bazel"
+)]
+pub(crate) struct Record {
+    /// What to write: NAME.sum, a go.sum; or NAME.txt, a list of MODULE@VERSION for modferry bundle @NAME.txt
+    #[arg(long = "output", short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The command
+    #[arg(last = true, value_name = "COMMAND", required = true)]
     pub(crate) command: Vec<String>,
 }
 

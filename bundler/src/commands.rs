@@ -56,6 +56,7 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             console.result(&report, &report.to_string()).map_err(|error| output_error(&error))?;
             return Ok(ExitCode::from(u8::from(!report.ok)));
         }
+        Command::Record(of) => return record(of, context, console),
         Command::RehearseInside => {
             let held = modferry::rehearse::inside(&mut io::stdin().lock(), &mut io::stdout().lock());
             return held.map(|()| ExitCode::SUCCESS).map_err(|error| output_error(&error));
@@ -103,6 +104,38 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     };
     written.map_err(|error| output_error(&error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records a command; its own failure is told once what it asked for is written.
+fn record(arguments: &cli::Record, context: &Context<'_>, console: &Console) -> Result<ExitCode> {
+    let is_list = match arguments.out.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => true,
+        Some("sum") => false,
+        _ => {
+            let message = format!("{}: its name says nothing of what to write", arguments.out.display());
+            return Err(Error::new(ErrorKind::Usage, message).hint("name it NAME.sum or NAME.txt"));
+        }
+    };
+    let here =
+        std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
+    let options = modferry::record::Options { command: arguments.command.clone(), current_dir: here };
+    let recorded = modferry::record::record(&options, context)?;
+    let text = if is_list { recorded.roots() } else { recorded.sums.clone() };
+    modferry::record::Recorded::write(&text, &arguments.out)?;
+    let out = arguments.out.display();
+    let next = if is_list { format!("@{out}") } else { out.to_string() };
+    let told = format!(
+        "{out}: {} and {} of other versions, {} answered as absent\nnext: modferry bundle {next} -o OUT\n",
+        count(recorded.zips, "whole version"),
+        count(recorded.go_mods, "go.mod file"),
+        recorded.absent
+    );
+    console.result(&recorded, &told).map_err(|error| output_error(&error))?;
+    if !recorded.ok {
+        let code = recorded.code.map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
+        console.verdict(&format!("{}: ended {code}; what it asked for until then is recorded", arguments.command[0]));
+    }
+    Ok(ExitCode::from(u8::from(!recorded.ok)))
 }
 
 fn rehearse_options(arguments: &cli::Rehearse) -> Result<modferry::rehearse::Options> {

@@ -3,7 +3,8 @@
 //! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
 //! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
 //!
-//! - commands: [`bundle`], [`verify`], [`verify_closure`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
+//! - commands: [`bundle`], [`verify`], [`verify_closure`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`],
+//!   [`rehearse`], [`record`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
@@ -37,6 +38,7 @@ pub mod module_cache;
 pub mod module_zip;
 pub mod no_network;
 pub mod recipe;
+pub mod record;
 pub mod rehearse;
 pub mod show;
 mod skeleton;

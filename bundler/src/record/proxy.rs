@@ -1,0 +1,240 @@
+//! A proxy on loopback for one command: hands on what upstream has, and remembers what was asked for.
+//!
+//! It speaks as much HTTP/1.1 as the go command does to a proxy: GET without a body, connections that are used again. Whoever
+//! reaches it is the same user on the same machine.
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch::Patience;
+use crate::fetch::proxy_list::{Entry, ProxyList};
+use crate::fetch::remote::{Base, Passed, Reader};
+use crate::go_command::Settings;
+use crate::module_zip::Prover;
+use crate::source::Source;
+use modferry_format::zip_names::MAX_ZIP_BYTES;
+use modferry_format::{BundlePath, H1, ModuleVersion};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Connections to upstream.
+const CONNECTIONS: usize = 16;
+/// Times that a proxy is asked for one file.
+const ATTEMPTS: u32 = 4;
+/// Longest line of a request, and most lines of one.
+const MAX_LINE_BYTES: u64 = 8 * 1024;
+const MAX_LINES: usize = 100;
+
+/// What it takes to be a proxy.
+pub(super) struct Proxy<'a> {
+    pub(super) proxies: ProxyList,
+    /// The user's module cache: files of exact versions only.
+    pub(super) users: PathBuf,
+    /// Where files are kept while they are handed on.
+    pub(super) store: PathBuf,
+    pub(super) context: &'a Context<'a>,
+    pub(super) settings: &'a Settings,
+}
+
+/// What was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) versions: BTreeMap<ModuleVersion, Files>,
+    pub(super) absent: u64,
+}
+
+/// Hashes of the files of one version that were handed on.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    pub(super) go_mod: Option<H1>,
+    pub(super) zip: Option<H1>,
+}
+
+/// What came of asking upstream.
+enum Answer {
+    File(File, u64),
+    Absent(String),
+    Failed(String),
+}
+
+impl Proxy<'_> {
+    /// Listens while `work` runs, which is told the URL.
+    pub(super) fn during<T>(&self, work: impl FnOnce(&str) -> Result<T>) -> Result<(T, Seen)> {
+        fs::create_dir_all(&self.store).map_err(|error| Error::io(&self.store, "could not be made", &error))?;
+        let failed = |error: &io::Error| {
+            Error::new(ErrorKind::Io, "127.0.0.1: no place to listen at").because(error.to_string())
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| failed(&error))?;
+        let address = listener.local_addr().map_err(|error| failed(&error))?;
+        let patience = Patience::default();
+        let (environment, interrupt) = (&self.context.environment, &self.context.interrupt);
+        let reader = Reader::new(environment, self.settings.get("GOAUTH"), patience, CONNECTIONS, interrupt);
+        let (seen, done, number) = (Mutex::new(Seen::default()), AtomicBool::new(false), AtomicU64::new(0));
+        let result = thread::scope(|scope| {
+            let (reader, seen, done, number) = (&reader, &seen, &done, &number);
+            scope.spawn(move || {
+                for stream in listener.incoming() {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let Ok(stream) = stream else { continue };
+                    // One that broke is the client's to open again.
+                    scope.spawn(move || {
+                        let _ = self.connection(stream, reader, seen, done, number);
+                    });
+                }
+            });
+            let result = work(&format!("http://{address}"));
+            done.store(true, Ordering::Relaxed);
+            // Wakes the listener up.
+            drop(TcpStream::connect(address));
+            result
+        })?;
+        Ok((result, seen.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn connection(
+        &self,
+        stream: TcpStream,
+        reader: &Reader<'_>,
+        seen: &Mutex<Seen>,
+        done: &AtomicBool,
+        number: &AtomicU64,
+    ) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        // So that a connection that is kept open does not keep us.
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(200)))?;
+        let (mut input, mut out) = (BufReader::new(stream.try_clone()?), stream);
+        let mut prover = None;
+        loop {
+            let line = match line(&mut input) {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(()),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    if done.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for _ in 0..MAX_LINES {
+                if self::line(&mut input)?.is_none_or(|line| line.is_empty()) {
+                    break;
+                }
+            }
+            let target = line.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
+            let path = target.and_then(|target| target.strip_prefix('/')).map(|path| path.replace("%21", "!"));
+            let Some(path) = path else {
+                write!(out, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+                return Ok(());
+            };
+            let place = self.store.join(number.fetch_add(1, Ordering::Relaxed).to_string());
+            match self.ask(&path, &place, reader) {
+                Answer::File(mut file, size) => {
+                    write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")?;
+                    io::copy(&mut file, &mut out)?;
+                    self.remember(&path, file, size, prover.get_or_insert_with(Prover::default), seen)?;
+                }
+                Answer::Absent(words) => {
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
+                    say(&mut out, "404 Not Found", &words)?;
+                }
+                Answer::Failed(words) => say(&mut out, "502 Bad Gateway", &words)?,
+            }
+            let _ = fs::remove_file(&place);
+        }
+    }
+
+    /// From the user's module cache, or the first proxy that has it, as go falls from one to the next.
+    fn ask(&self, path: &str, place: &PathBuf, reader: &Reader<'_>) -> Answer {
+        let known: Option<BundlePath> = format!("download/{path}").parse().ok();
+        // Of all else a module cache has only what it happens to have.
+        if matches!(known, Some(BundlePath::Mod(_) | BundlePath::Zip(_) | BundlePath::Info(_)))
+            && let Ok(file) = File::open(self.users.join(path))
+            && let Ok(meta) = file.metadata()
+            && (!path.ends_with(".zip") || self.users.join(path).with_extension("ziphash").is_file())
+        {
+            return Answer::File(file, meta.len());
+        }
+        let failed = |error: String| Answer::Failed(error);
+        let mut absent = String::new();
+        for Entry { url, may_fail } in &self.proxies.entries {
+            let base = match Base::parse(url) {
+                Ok(base) => base,
+                Err(error) => return failed(error.message),
+            };
+            // As go writes it on the wire: module paths escaped, records of the checksum database not.
+            let is_http = matches!(base, Base::Http(_)) && !path.starts_with("sumdb/");
+            let wire = if is_http { path.replace('!', "%21") } else { path.to_owned() };
+            let mut file = match File::options().create(true).truncate(true).read(true).write(true).open(place) {
+                Ok(file) => file,
+                Err(error) => return failed(error.to_string()),
+            };
+            match reader.pass(&base, &wire, MAX_ZIP_BYTES, &mut file, if *may_fail { 1 } else { ATTEMPTS }) {
+                Ok(Passed::All(size)) => return rewound(file, size),
+                Ok(Passed::Absent(words)) => absent = words,
+                Err(_) if *may_fail => {}
+                Err(error) => return failed(format!("{error}")),
+            }
+        }
+        Answer::Absent(absent)
+    }
+
+    fn remember(
+        &self,
+        path: &str,
+        mut file: File,
+        size: u64,
+        prover: &mut Prover,
+        seen: &Mutex<Seen>,
+    ) -> io::Result<()> {
+        let version = |version: ModuleVersion, set: &dyn Fn(&mut Files)| {
+            set(seen.lock().unwrap_or_else(PoisonError::into_inner).versions.entry(version).or_default());
+        };
+        match format!("download/{path}").parse() {
+            Ok(BundlePath::Mod(of)) => {
+                io::Seek::rewind(&mut file)?;
+                let mut bytes = Vec::new();
+                file.take(modferry_format::go_mod::MAX_BYTES).read_to_end(&mut bytes)?;
+                version(of, &|files| files.go_mod = Some(H1::of_go_mod(&bytes)));
+            }
+            Ok(BundlePath::Zip(of)) => {
+                let proof = prover.prove(&of, &Source::whole(file, size), size, None)?;
+                // One that is refused is refused again when it is bundled.
+                if let Ok(h1) = proof.h1 {
+                    version(of, &|files| files.zip = Some(h1));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn rewound(mut file: File, size: u64) -> Answer {
+    match io::Seek::rewind(&mut file) {
+        Ok(()) => Answer::File(file, size),
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}
+
+fn say(out: &mut TcpStream, status: &str, words: &str) -> io::Result<()> {
+    let len = words.len();
+    write!(out, "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len}\r\n\r\n{words}")
+}
+
+/// One line without its end; none where the client has nothing more to say.
+fn line(input: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    let got = input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
+    if got == 0 {
+        return Ok(None);
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+}
