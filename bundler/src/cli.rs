@@ -206,7 +206,7 @@ pub(crate) enum Level {
     /// Also what go get -u, -u=patch and -u -t would choose today
     Upgrade,
     /// Also what upgrading any single requirement would choose today
-    #[value(name = "upgrade=each")]
+    #[value(name = "upgrade=each", alias = "upgrade-each")]
     UpgradeEach,
 }
 

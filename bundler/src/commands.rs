@@ -326,7 +326,9 @@ const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.b
 
 /// Where a bundle goes, as the user says it.
 fn out_of(arguments: &cli::Bundle) -> Result<&Path> {
-    arguments.out.as_deref().ok_or_else(|| {
+    // A dry run makes nothing.
+    let nowhere = arguments.dry_run.then_some(Path::new("nowhere"));
+    arguments.out.as_deref().or(nowhere).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "--output: is not given, so there is no place for the bundle")
             .hint("name a directory or NAME.tar: -o OUT, or output in modferry.toml")
     })

@@ -55,6 +55,7 @@ pub struct Setting {
 const SERVED: &str = "\
 # if the mirror has modules without a record of the checksum database, GONOSUMDB must name them:
 #   modferry env MIRROR, where the mirror lies, says which
+#   and where GOPRIVATE names them too: export GONOPROXY=none
 # if it has no toolchains: export GOTOOLCHAIN=local
 ";
 
@@ -148,12 +149,15 @@ fn settings(
     if let Some(key) = keys.first().filter(|key| keys.len() == 1 && *key != VerifierKey::SUM_GOLANG_ORG) {
         env.push(setting("GOSUMDB", key.clone(), "the checksum database that its modules are verified against"));
     }
-    // GOPRIVATE alone would send go to the origin of a module, past the bundle.
-    env.push(setting(
-        "GONOPROXY",
-        "none".to_owned(),
-        "private modules come from there too, even where GOPRIVATE names them",
-    ));
+    // GOPRIVATE alone would send go to the origin of a module, past the bundle. Not for a bundle without such modules: with any
+    // value of it, go cannot look for a patch any more (`go get M@patch`, 1.21 to 1.27: what is asked first then is nobody).
+    if !without_record.is_empty() {
+        env.push(setting(
+            "GONOPROXY",
+            "none".to_owned(),
+            "private modules come from there too, even where GOPRIVATE names them; but no go get M@patch then",
+        ));
+    }
     // Said in both cases: what an earlier shell or `go env -w` has set must not stay.
     if has_toolchains {
         env.push(setting(

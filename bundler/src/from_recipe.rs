@@ -24,6 +24,11 @@ pub(crate) fn merged(arguments: &cli::Bundle, context: &Context<'_>) -> Result<(
     let file = match &arguments.recipe {
         Some(file) => file.clone(),
         None if !makes_something_else && arguments.roots.is_empty() && Path::new(NAME).is_file() => NAME.into(),
+        None if !makes_something_else && Path::new(NAME).is_file() => {
+            let note = format!("{NAME} is not used, for roots are named; --recipe {NAME} uses it");
+            context.progress.event(Event::Note(&note));
+            return Ok((arguments.clone(), here));
+        }
         None => return Ok((arguments.clone(), here)),
     };
     let name = file.display().to_string();

@@ -8,7 +8,7 @@ use crate::carrier::{Carrier, What};
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::Head;
 use modferry_format::go_mod::{self, GoMod};
-use modferry_format::header::Root;
+use modferry_format::header::{Observation, Root};
 use modferry_format::{BundlePath, ModulePath, ModuleVersion, Version};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,6 +47,8 @@ pub struct Answer {
     pub zip: bool,
     /// One chain per root that leads to it, from the root to the version itself.
     pub chains: Vec<Vec<String>>,
+    /// The query that upstream answered with it, such as `example.com/m@latest`.
+    pub observed: Option<String>,
 }
 
 /// All answers: one per carried version of the module.
@@ -82,6 +84,7 @@ pub fn why(carrier: &dyn Carrier, question: &Question) -> Result<Answers> {
         .map(|version| Answer {
             version: version.to_string(),
             zip: zips.contains(version),
+            observed: observed(&head.header.observations, version),
             chains: paths.iter().filter_map(|paths| paths.to(version)).collect(),
         })
         .collect();
@@ -100,6 +103,13 @@ fn not_carried(carrier: &dyn Carrier, question: &Question, carried: &BTreeSet<Mo
 }
 
 type Requires = BTreeMap<ModuleVersion, Vec<ModuleVersion>>;
+
+/// The query that upstream answered with this version.
+fn observed(observations: &[Observation], version: &ModuleVersion) -> Option<String> {
+    let names =
+        |seen: &&Observation| seen.module == version.path().as_str() && seen.version == version.version().as_str();
+    observations.iter().find(names).map(|seen| format!("{}@{}", seen.module, seen.query))
+}
 
 /// The requirements of every go.mod that is carried.
 fn read_requires(carrier: &dyn Carrier, carried: &BTreeSet<ModuleVersion>) -> Result<Requires> {
@@ -195,7 +205,13 @@ impl fmt::Display for Answers {
             }
             writeln!(f, "{} ({})", answer.version, if answer.zip { "with zip" } else { "go.mod only" })?;
             if answer.chains.is_empty() {
-                writeln!(f, "  no requirement leads to it; go asked for it to rule out a package of the same path")?;
+                match &answer.observed {
+                    Some(query) => writeln!(f, "  no requirement leads to it; it was asked for upstream as {query}")?,
+                    None => writeln!(
+                        f,
+                        "  no requirement leads to it; an upgrade would choose it, or go looked into it for a package or a retraction"
+                    )?,
+                }
             }
             for chain in &answer.chains {
                 writeln!(f, "  {}", chain.join("\n    requires "))?;

@@ -20,14 +20,14 @@ told you.
 Use it, with the go command alone:
 
     export GOPROXY=file:///path/to/this/directory/download
-    export GONOPROXY=none GOTOOLCHAIN=local
-    go mod download all
+    export GOTOOLCHAIN=local
+    go build ./...
 
 go verifies each module against the checksum database, of which download/sumdb/ has the part that proves them. Modules
 that without_record in bundle.json names come without such a proof: export GONOSUMDB with these patterns and commas
-between (a * means every module), and do not name them in GOPRIVATE alone: it would make go leave the bundle. If the
-key in databases is not that of sum.golang.org, export GOSUMDB with that key. A machine that has used the checksum
-database elsewhere before may miss a tile of it here; it forgets what it knew with
+between (a * means every module), and where GOPRIVATE names them GONOPROXY=none: else go would leave the bundle for
+them. If the key in databases is not that of sum.golang.org, export GOSUMDB with that key. A machine that has used the
+checksum database elsewhere before may miss a tile of it here; it forgets what it knew with
 
     rm -rf \"$(go env GOPATH)/pkg/sumdb\" \"$(go env GOMODCACHE)/cache/download/sumdb\"
 

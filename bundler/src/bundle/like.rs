@@ -23,7 +23,7 @@ use crate::work_space::WorkSpace;
 use crate::{heads_file, module_cache};
 use modferry_format::carried::Files;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{EVERY_MODULE, Header};
+use modferry_format::header::{EVERY_MODULE, Header, HeaderError};
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES};
 use modferry_format::{BundleId, BundlePath, ModuleVersion};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,8 +85,14 @@ impl Lock {
                 Error::io(&file, "could not be read", &error).hint("--like takes the bundle.json of a bundle")
             })?;
         let header = Header::parse(&text).map_err(|error| {
-            Error::new(ErrorKind::BundleInvalid, format!("{name}: is no bundle.json that can be made again"))
-                .because(error.to_string())
+            let invalid = Error::new(ErrorKind::BundleInvalid, format!("{name}: is no bundle.json that can be made again"));
+            match error {
+                HeaderError::Unsupported(what) => invalid.because(what),
+                // Its words would show the file, which may be anything.
+                HeaderError::Invalid(invalid_text) if text.starts_with(b"{") => invalid.because(invalid_text.to_string()),
+                _ => invalid.because("not a JSON object"),
+            }
+            .hint("--like takes the bundle.json of a bundle, or its directory; out of a tar: tar -xf NAME.tar bundle.json")
         })?;
         let versions = header.closure.iter().flat_map(|line| line.versions().collect::<Vec<_>>()).collect();
         let info = |path: &str| match path.parse() {

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Largest list of roots that is read, in bytes.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 
+/// Most modules that a hint names.
+const MAX_NAMED: usize = 5;
+
 /// One argument, understood but not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -131,7 +134,10 @@ impl Request {
         let absolute = std::path::absolute(&path).unwrap_or(path);
         Err(match absolute.ancestors().skip(1).find(|parent| parent.join("go.mod").is_file()) {
             Some(parent) => error.hint(format!("the module that it belongs to is {}", parent.display())),
-            None => error.hint("name a directory with a go.mod, or make one: go mod init MODULE"),
+            None => match modules_below(&absolute)[..] {
+                [] => error.hint("name a directory with a go.mod, or make one: go mod init MODULE"),
+                ref below => error.hint(format!("there are modules below it: {}; name them", below.join(" "))),
+            },
         })
     }
 
@@ -159,6 +165,16 @@ impl Request {
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self, Self::Exact(..))
     }
+}
+
+/// Directories with a go.mod just below one.
+fn modules_below(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let below = entries.filter(|entry| entry.path().join("go.mod").is_file());
+    let mut below: Vec<String> = below.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    below.sort();
+    below.truncate(MAX_NAMED);
+    below
 }
 
 #[cfg(test)]

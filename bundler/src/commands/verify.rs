@@ -75,6 +75,10 @@ fn bundle_text(path: &Path, report: &verify::Report) -> String {
 fn closure_text(path: &Path, report: &verify_closure::Report) -> String {
     let (roots, versions) = (count(report.roots, "root"), count(report.versions, "version"));
     let path = path.display();
+    if report.roots == report.lists {
+        // Nothing was walked, so nothing is complete.
+        return format!("{path}: no closure to judge: {roots}, exact lists all of them; verify checks what is there\n");
+    }
     let mut text = format!("{path}: closure complete: {roots}, {versions} in the graph, {} selected", report.selected);
     if report.lists > 0 {
         text.push_str(&format!(", {} without a graph", count(report.lists, "root")));

@@ -87,7 +87,8 @@ pub(super) fn plan(
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .filter(|(name, _)| !name.starts_with("GO") && !TAKEN_AWAY.contains(&name.as_str()))
         .collect();
-    let for_go = subject.settings.env.iter().filter(|setting| setting.name != "GOPROXY");
+    // GONOPROXY is against a GOPRIVATE, which is not here.
+    let for_go = subject.settings.env.iter().filter(|setting| !matches!(setting.name, "GOPROXY" | "GONOPROXY"));
     variables.extend(for_go.map(|setting| (setting.name.to_owned(), setting.value.clone())));
     let place = |name: &str| work.join(name).to_string_lossy().into_owned();
     for (name, value) in [

@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// What package URLs of Go modules begin with.
 const GOLANG: &str = "pkg:golang/";
 /// The standard library, which comes with the toolchain.
-const STANDARD_LIBRARY: &str = "stdlib";
+const STANDARD_LIBRARY: [&str; 2] = ["stdlib", "std"];
 
 /// As much of all kinds of files as is read.
 #[derive(Deserialize)]
@@ -180,7 +180,7 @@ impl Named {
             return Ok(());
         };
         // Its packages are named apart, with the same module.
-        if path == STANDARD_LIBRARY || !self.seen.insert(format!("{path}@{version}")) {
+        if STANDARD_LIBRARY.contains(&path.as_ref()) || !self.seen.insert(format!("{path}@{version}")) {
             return Ok(());
         }
         match version_of(&path, &version) {

@@ -59,6 +59,14 @@ impl Resolver<'_> {
 
     /// Level `build` for some platforms alone: zips of what compiling and testing takes there, with and without cgo.
     pub(super) fn narrowed(&self, root: &Root) -> Result<Resolved> {
+        let known = self.plain.must(&root.scratch, &["tool", "dist", "list"], &root.name)?.stdout;
+        let known = String::from_utf8_lossy(&known).into_owned();
+        if let Some(unknown) =
+            root.header.platforms.iter().find(|platform| !known.lines().any(|line| line == *platform))
+        {
+            let message = format!("--platform {unknown}: {} has no such platform", self.plain.version());
+            return Err(Error::new(ErrorKind::Usage, message).hint("go tool dist list names them"));
+        }
         self.plain.must(&root.scratch, &["mod", "graph"], &root.name)?;
         let listed = self.list(self.plain, root)?;
         let selected = listed.versions(&root.name)?;
