@@ -2,6 +2,8 @@
 //! commands on it in a network namespace of their own, where nothing but the bundle can be reached: its files, or a
 //! server of the mirror that it was imported into.
 
+pub mod levels;
+
 use modferry_harness::{Outcome, at, built, no_network};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -205,10 +207,14 @@ pub fn go_env(name: &str) -> Outcome<String> {
 }
 
 fn fetch(project: Project, to: &Path) -> Outcome<()> {
+    fetch_version(&format!("{}@{}", project.module, project.version), to)
+}
+
+/// Fetches the sources of MODULE@VERSION.
+fn fetch_version(version: &str, to: &Path) -> Outcome<()> {
     let mut command = Command::new("go");
-    let version = format!("{}@{}", project.module, project.version);
     // Outside any module, so that only the version itself is looked at.
-    command.args(["mod", "download", "-json", &version]).current_dir(std::env::temp_dir()).env("GOWORK", "off");
+    command.args(["mod", "download", "-json", version]).current_dir(std::env::temp_dir()).env("GOWORK", "off");
     let downloaded: serde_json::Value =
         serde_json::from_slice(&run(&mut command)?.stdout).map_err(|error| format!("{version}: {error}"))?;
     let from = downloaded["Dir"].as_str().ok_or_else(|| format!("{version}: go extracted it nowhere"))?;

@@ -1,0 +1,83 @@
+//! One bundle of a project at a level, and what is in it.
+
+use super::Level;
+use super::projects::{Kind, Subject};
+use crate::{run, text};
+use modferry_harness::{Outcome, at, built};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// What a bundle carries and took to make.
+#[derive(Debug, Clone)]
+pub struct Bundled {
+    /// Different module paths.
+    pub modules: u64,
+    /// Versions, with zip or without.
+    pub versions: u64,
+    /// Bytes of everything.
+    pub bytes: u64,
+    /// Its zips below `download`, with their sizes.
+    pub zips: BTreeMap<String, u64>,
+    /// Wall time with empty caches.
+    pub seconds: f64,
+    /// What upstream refused.
+    pub not_carried: Vec<String>,
+    /// What was warned of.
+    pub warnings: Vec<String>,
+}
+
+impl Bundled {
+    /// Bytes of all zips.
+    pub fn zip_bytes(&self) -> u64 {
+        self.zips.values().sum()
+    }
+}
+
+/// Bundles a project at a level, with empty caches.
+pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, to: &Path) -> Outcome<Bundled> {
+    let caches = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
+    let mut command = Command::new(built::modferry_release()?);
+    command.args(["bundle", "--json", "--quiet", "--level", &level.to_string(), "-o"]).arg(to);
+    match subject.kind {
+        Kind::Tool { package, .. } => command.args(["--tool", &format!("{package}@{}", subject.project.version)]),
+        Kind::Module | Kind::Workspace { .. } => command.arg(sources),
+    };
+    for (name, place) in [("XDG_CACHE_HOME", "cache"), ("XDG_STATE_HOME", "state"), ("GOMODCACHE", "modcache")] {
+        command.env(name, caches.path().join(place));
+    }
+    // Not in the sources of a tool's caller: without a root the current directory would be one.
+    command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").current_dir(caches.path());
+    let started = Instant::now();
+    let output = run(&mut command)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("modferry bundle --json: {error}: {}", text(&output.stdout)))?;
+    let count = |name: &str| result["counts"][name].as_u64().ok_or_else(|| format!("modferry bundle --json: {result}"));
+    let texts = |name: &str| -> Vec<String> {
+        let list = result[name].as_array().into_iter().flatten();
+        list.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect()
+    };
+    Ok(Bundled {
+        modules: count("modules")?,
+        versions: count("versions")?,
+        bytes: result["bytes"].as_u64().unwrap_or_default(),
+        zips: zips(&to.join("download"))?,
+        seconds,
+        not_carried: texts("not_carried"),
+        warnings: texts("warnings"),
+    })
+}
+
+fn zips(download: &Path) -> Outcome<BTreeMap<String, u64>> {
+    let mut zips = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(download) {
+        let entry = entry.map_err(at(download))?;
+        if entry.path().extension().is_some_and(|extension| extension == "zip") {
+            let path = entry.path().strip_prefix(download).map_err(at(download))?;
+            zips.insert(path.display().to_string(), entry.metadata().map_err(at(entry.path()))?.len());
+        }
+    }
+    Ok(zips)
+}
