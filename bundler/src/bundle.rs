@@ -12,6 +12,8 @@
 //! directory, where the next run finds them.
 
 mod ahead;
+mod closure;
+mod go_mod_json;
 mod imports;
 mod options;
 mod output;
@@ -22,7 +24,9 @@ mod request;
 mod resolve;
 mod root;
 mod seal;
+mod surroundings;
 mod toolchains;
+mod workspace;
 
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
@@ -37,20 +41,18 @@ use crate::heads_file;
 use crate::module_cache;
 use crate::work_space::WorkSpace;
 use ahead::Ahead;
-use modferry_format::go_sum::GoSum;
-use modferry_format::header::{
-    Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, NotCarried, Observation, RootKind,
-};
-use modferry_format::{BundlePath, ModuleVersion};
+use closure::Closure;
+use modferry_format::ModuleVersion;
+use modferry_format::carried::{Carried, Files};
+use modferry_format::header::{Counts, Level};
 use records::{Before, Records};
 use request::Request;
-use resolve::{Refused, Resolver};
-use root::Root;
+use resolve::Resolver;
 use seal::Staging;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use toolchains::Toolchains;
 
 /// Makes a bundle.
@@ -58,9 +60,12 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
     let started = Instant::now();
     records::check_patterns(&options.no_record)?;
     // A bridge has no roots, and toolchains need none.
-    let is_alone = !options.bridge.is_empty()
-        || (!options.toolchains.is_empty() && options.roots.is_empty() && !options.current_dir.join("go.mod").exists());
-    let requests = if is_alone { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
+    // Nor do tools.
+    let has_others = !options.toolchains.is_empty() || !options.tools.is_empty();
+    let is_elsewhere = !["go.mod", "go.work"].iter().any(|name| options.current_dir.join(name).exists());
+    let is_alone = !options.bridge.is_empty() || (has_others && options.roots.is_empty() && is_elsewhere);
+    let mut requests = if is_alone { Vec::new() } else { Request::parse_all(&options.roots, &options.current_dir)? };
+    requests.extend(options.tools.iter().map(|tool| Request::tool(tool)).collect::<Result<Vec<_>>>()?);
     let created = context.environment.source_date_epoch()?.unwrap_or(context.now);
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
     let found = match &options.go {
@@ -124,20 +129,6 @@ fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
-/// What resolving has brought together.
-#[derive(Default)]
-struct Closure {
-    roots: Vec<modferry_format::header::Root>,
-    observations: BTreeSet<Observation>,
-    refused: BTreeSet<Refused>,
-    without_info: BTreeSet<ModuleVersion>,
-    warnings: Vec<Warning>,
-    /// Versions of Go that the roots ask for.
-    toolchains: BTreeSet<String>,
-    /// What the go.sum files of the projects and those of the child state.
-    statements: seal::Statements,
-}
-
 fn make(
     requests: &[Request],
     options: &Options,
@@ -158,11 +149,12 @@ fn make(
     let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
     sources.extend(users.clone());
     let with_sources = go.with_sources(&sources);
-    let ahead = (options.fetch == Fetch::Ahead).then(|| Ahead::new(&settings, &caches.modules, context));
+    let reader = Ahead::new(&settings, &caches.modules, context);
+    let ahead = (options.fetch == Fetch::Ahead).then_some(&reader);
     let resolver = Resolver {
         plain: &go,
         with_sources: &with_sources,
-        ahead: ahead.as_ref(),
+        ahead,
         sources: &sources,
         module_cache: &caches.modules,
         context,
@@ -180,19 +172,20 @@ fn make(
         );
     }
     for (number, request) in requests.iter().enumerate() {
-        closure.add(request, options.level, number, space, &resolver, context)?;
+        closure.add(request, options, number, space, &resolver)?;
     }
 
     if !options.toolchains.is_empty() {
         let toolchains = Toolchains {
             go: &go,
-            ahead: ahead.as_ref(),
+            ahead,
             sources: &sources,
             module_cache: &caches.modules,
             scratch: &space.scratch("toolchains")?,
             context,
         };
         let fetched = toolchains.fetch(&options.toolchains, &options.platforms, &closure.toolchains)?;
+        closure.always.extend(fetched.versions);
         closure.roots.extend(fetched.roots);
         closure.observations.extend(fetched.observations);
     }
@@ -207,6 +200,7 @@ fn make(
         context.progress.event(Event::Note("nothing to carry: no root has a dependency"));
         return Ok(closure.summary(go.version(), Counts::default(), 0));
     }
+    closure.compare_levels(options.level.unwrap_or(Level::Work), &cached, &reader, context)?;
     let Some(staging) = staging else {
         let counts = Counts {
             modules: cached.keys().map(ModuleVersion::path).collect::<BTreeSet<_>>().len() as u64,
@@ -232,11 +226,16 @@ fn make(
     closure.statements.extend(records.statement());
 
     context.progress.event(Event::Step("proving"));
-    let proofs = ahead.map(Ahead::into_proofs).unwrap_or_default();
+    let proofs = reader.into_proofs();
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
     let mut header = closure.header(created, go.version(), &records);
+    header.closure = Carried::lines(
+        cached
+            .iter()
+            .map(|(version, files)| (version.clone(), if files.zip.is_some() { Files::Whole } else { Files::Graph })),
+    );
     let id = staging.seal(contents, &mut header, records.requires(), context)?;
     if let (Some(head), Some(file)) = (records.head(), &options.heads)
         && let Err(error) = heads_file::add(file, head)
@@ -266,182 +265,4 @@ fn select_go(requests: &[Request], found: &Path, elsewhere: &Path, context: &Con
     }
     // There is always a request, so there is always a directory.
     newest.ok_or_else(|| Error::new(ErrorKind::Usage, "no roots"))
-}
-
-impl Closure {
-    fn warn(&mut self, context: &Context<'_>, warning: Warning) {
-        context.progress.event(Event::Warning(&warning));
-        self.warnings.push(warning);
-    }
-
-    /// Resolves one root with all its lives.
-    fn add(
-        &mut self,
-        request: &Request,
-        level: Level,
-        number: usize,
-        space: &WorkSpace,
-        resolver: &Resolver<'_>,
-        context: &Context<'_>,
-    ) -> Result<()> {
-        context.progress.event(Event::Note(&format!("resolving {}", request.name())));
-        let scratch = |life: &str| space.scratch(&format!("{number}-{life}"));
-        if let Some((kind, file)) = request.local() {
-            let (root, warnings) = Root::local(kind, level, &file, scratch("module")?, resolver.plain)?;
-            warnings.into_iter().for_each(|warning| self.warn(context, warning));
-            self.resolve(&root, resolver, context)?;
-            self.statements.push((format!("go.sum of {}", root.name), root.go_sum));
-            self.roots.push(root.header);
-            return Ok(());
-        }
-        let Request::Version { module, query } = request else { return Ok(()) };
-        let version: ModuleVersion = match format!("{module}@{query}").parse() {
-            Ok(version) => version,
-            Err(_) => {
-                let version = resolver.query(module.as_str(), query, &scratch("query")?)?;
-                let (module, query) = (module.to_string(), query.clone());
-                self.observations.insert(Observation { module, query, version: version.version().to_string() });
-                version
-            }
-        };
-        let dependency = Root::dependency(&version, level, scratch("dependency")?, resolver.plain)?;
-        let mut header = dependency.header.clone();
-        self.resolve(&dependency, resolver, context)?;
-        if let Some(go_mod) =
-            module_cache::versions(resolver.module_cache)?.get(&version).and_then(|files| files.go_mod.clone())
-        {
-            let main = Root::main_module(&version, level, &go_mod, scratch("main")?, resolver)
-                .and_then(|root| self.resolve(&root, resolver, context).map(|()| root.header));
-            match main {
-                Ok(main) => header = main,
-                Err(error) if error.kind == ErrorKind::Interrupted || error.kind == ErrorKind::NoSpace => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
-                    let message = format!(
-                        "{version}: carried as a dependency only; as a main module it does not resolve: {error}{cause}"
-                    );
-                    self.warn(
-                        context,
-                        Warning::new(message, Some("to work on the module itself, bundle a checkout of it")),
-                    );
-                }
-            }
-        }
-        self.roots.push(header);
-        Ok(())
-    }
-
-    fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>, context: &Context<'_>) -> Result<()> {
-        if root.sources.is_some() || root.header.kind == RootKind::GoMod {
-            self.toolchains.extend(toolchains::asked_by(&root.go_mod));
-        }
-        let resolved = resolver.closure(root)?;
-        if let (Some(sources), None) = (&root.sources, &root.header.version) {
-            for warning in imports::warnings(&root.name, sources, &root.ignored, &resolved.paths) {
-                self.warn(context, warning);
-            }
-        }
-        for refused in resolved.refused {
-            if !self.refused.contains(&refused) {
-                self.warn(context, resolve::refused_warning(&refused));
-            }
-            self.refused.insert(refused);
-        }
-        let sum = root.scratch.join("go.sum");
-        if let Ok(text) = fs::read_to_string(&sum) {
-            let sums = GoSum::parse(&text).map_err(|invalid| {
-                Error::new(ErrorKind::GoFailed, format!("{}: go wrote a go.sum that cannot be read", root.name))
-                    .because(invalid.to_string())
-            })?;
-            self.statements.push(("go, after its checks".to_owned(), sums));
-        }
-        Ok(())
-    }
-
-    /// Versions whose info upstream does not give: fatal where a zip is carried, else a recorded warning.
-    fn note_missing(
-        &mut self,
-        cached: &module_cache::Versions,
-        missing: &[Refused],
-        context: &Context<'_>,
-    ) -> Result<()> {
-        for (version, files) in cached {
-            let words =
-                missing.iter().find(|refused| refused.version == *version).map_or("", |refused| refused.words.as_str());
-            if files.go_mod.is_none() || (files.zip.is_some() && files.info.is_none()) {
-                return Err(go_command::explain(&format!("{version}: its info or go.mod could not be fetched"), words));
-            }
-            if files.info.is_none() {
-                let words = words.lines().next().unwrap_or_default();
-                let message = format!(
-                    "{version}: upstream has no info for it ({words}); it is in the graph only, and no command asks for it"
-                );
-                self.warn(context, Warning::new(message, None));
-                self.without_info.insert(version.clone());
-            }
-        }
-        Ok(())
-    }
-
-    fn not_carried(&self) -> Vec<NotCarried> {
-        // The words of upstream stay out: they may name hosts and paths of this machine.
-        let file = |path: BundlePath, reason: &str| NotCarried { path: path.to_string(), reason: reason.to_owned() };
-        let infos = self
-            .without_info
-            .iter()
-            .map(|version| file(BundlePath::Info(version.clone()), "upstream has no info for it"));
-        let zips = self.refused.iter().map(|refused| {
-            file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
-        });
-        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
-        files.sort();
-        files
-    }
-
-    fn header(&self, created: jiff::Timestamp, go: &str, records: &Records) -> Header {
-        Header {
-            format: FORMAT,
-            requires_features: Vec::new(),
-            draft: DRAFT,
-            channel: DEFAULT_CHANNEL.to_owned(),
-            created: created.to_string(),
-            tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
-            go: go.to_owned(),
-            roots: sorted(self.roots.clone()),
-            base: records.base.clone(),
-            without_record: records.without_record.clone(),
-            databases: records.databases(),
-            observations: self.observations.iter().cloned().collect(),
-            not_carried: self.not_carried(),
-            counts: Counts::default(),
-            bytes: 0,
-            levels: Vec::new(),
-            closure: Vec::new(),
-        }
-    }
-
-    fn summary(self, go: &str, counts: Counts, bytes: u64) -> Summary {
-        let not_carried = self.not_carried();
-        Summary {
-            id: None,
-            sha256: None,
-            out: None,
-            counts,
-            bytes,
-            seconds: Duration::ZERO.as_secs_f64(),
-            go: go.to_owned(),
-            work_bytes: 0,
-            not_carried,
-            warnings: self.warnings,
-        }
-    }
-}
-
-/// The order in which the user names roots, and how often, does not change the bundle.
-fn sorted(mut roots: Vec<modferry_format::header::Root>) -> Vec<modferry_format::header::Root> {
-    roots.sort_by_cached_key(|root| (root.module.clone(), root.version.clone(), root.kind, root.requires.clone()));
-    roots.dedup();
-    roots
 }

@@ -91,7 +91,7 @@ modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \
 modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
 )]
 pub(crate) struct Bundle {
-    /// Module directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
+    /// Module or workspace directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
     /// one per line
     /// [default: .]
     #[arg(value_name = "ROOT")]
@@ -100,9 +100,13 @@ pub(crate) struct Bundle {
     /// to standard error
     #[arg(long = "output", short, value_name = "OUT")]
     pub(crate) out: PathBuf,
-    /// How much of the closure to carry
-    #[arg(long, value_enum, default_value_t = Level::All)]
-    pub(crate) level: Level,
+    /// How much of the closure to carry [default: work; all for a go.mod file]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) level: Option<Level>,
+    /// Carry a program for go install, go run and go get -tool: a package at a version, or at latest, such as
+    /// golang.org/x/tools/gopls@latest; may be repeated. Without ROOT and go.mod here, nothing else
+    #[arg(long, value_name = "PACKAGE@VERSION")]
+    pub(crate) tool: Vec<String>,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -113,7 +117,8 @@ pub(crate) struct Bundle {
     /// latest; may be repeated. Without ROOT and go.mod here, nothing else
     #[arg(long, value_name = "VERSION")]
     pub(crate) toolchain: Vec<Wanted>,
-    /// Platforms of the toolchains, such as linux/amd64,darwin/arm64 [default: that of this machine]
+    /// Platforms, such as linux/amd64,darwin/arm64: of toolchains [default: that of this machine], and what level build is
+    /// narrowed to [default: all]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
     /// Use this go command: a path, or a version such as 1.26.8, which is fetched from GOPROXY, proven by the checksum database
@@ -158,11 +163,20 @@ pub(crate) enum Fetch {
     Go,
 }
 
-/// Levels of a closure.
+/// Levels of a closure; each has all of the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// Everything that `go mod download all` asks for: each module of the graph
+    /// What go mod download gets: for building and testing, on any platform
+    Build,
+    /// What a developer asks for: also tidy, vendor, list -m all, get of what is carried, workspaces
+    Work,
+    /// Also go mod download all: zips of modules that no package needs
     All,
+    /// Also what go get -u, -u=patch and -u -t would choose today
+    Upgrade,
+    /// Also what upgrading any single requirement would choose today
+    #[value(name = "upgrade=each")]
+    UpgradeEach,
 }
 
 /// Arguments of commands on one bundle.

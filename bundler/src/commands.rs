@@ -295,9 +295,14 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         })
     };
     let toolchains = toolchains.iter().map(toolchain).collect::<Result<Vec<_>>>()?;
-    if !arguments.platform.is_empty() && toolchains.is_empty() && arguments.toolchain.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "--platform: is for toolchains, and none is asked for")
-            .hint("add --toolchain auto, or a version; modules are the same for all platforms"));
+    let has_use =
+        !toolchains.is_empty() || !arguments.toolchain.is_empty() || arguments.level == Some(cli::Level::Build);
+    if !arguments.platform.is_empty() && !has_use {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--platform: is for toolchains and for level build, and neither is asked for",
+        )
+        .hint("add --toolchain auto, or --level build; what developers do takes modules of all platforms"));
     }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
     let current_dir =
@@ -305,9 +310,14 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),
         current_dir,
-        level: match arguments.level {
+        level: arguments.level.map(|level| match level {
+            cli::Level::Build => Level::Build,
+            cli::Level::Work => Level::Work,
             cli::Level::All => Level::All,
-        },
+            cli::Level::Upgrade => Level::Upgrade,
+            cli::Level::UpgradeEach => Level::UpgradeEach,
+        }),
+        tools: arguments.tool.clone(),
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),

@@ -220,6 +220,33 @@ impl Go {
         go
     }
 
+    /// The same go in the workspace of this go.work file, where `-mod` is not allowed.
+    #[must_use]
+    pub fn in_workspace(&self, go_work: &Path) -> Self {
+        let mut go = self.without_mod();
+        go.environment.set("GOWORK", go_work);
+        go
+    }
+
+    /// The same go without `-mod=mod`: for commands that do not take it.
+    #[must_use]
+    pub fn without_mod(&self) -> Self {
+        let mut go = self.clone();
+        let flags = go.environment.get("GOFLAGS").map(|flags| flags.to_string_lossy().into_owned()).unwrap_or_default();
+        go.environment.set("GOFLAGS", scratch_flags(&flags) + " -modcacherw");
+        go
+    }
+
+    /// The same go for another platform.
+    #[must_use]
+    pub fn for_platform(&self, os: &str, arch: &str, cgo: bool) -> Self {
+        let mut go = self.clone();
+        go.environment.set("GOOS", os);
+        go.environment.set("GOARCH", arch);
+        go.environment.set("CGO_ENABLED", if cgo { "1" } else { "0" });
+        go
+    }
+
     /// Runs it to its end; `watch` is called now and then while it runs.
     pub fn run(&self, dir: &Path, arguments: &[&str], watch: &mut dyn FnMut()) -> Result<Output> {
         let mut command = Command::new(&self.program);

@@ -124,13 +124,19 @@ impl fmt::Display for Shown {
                 writeln!(f, "  {} (toolchain)", plain(version.strip_prefix("v0.0.1-").unwrap_or(version)))?;
                 continue;
             }
+            if let (header::RootKind::Tool, Some(package)) = (root.kind, &root.package) {
+                let of = plain(&root.module);
+                writeln!(f, "  {} (tool of {of}, level {})", plain(&format!("{package}{version}")), root.level)?;
+                continue;
+            }
             let go = if root.go.is_empty() { "no go line".to_owned() } else { format!("go {}", root.go) };
             writeln!(
                 f,
-                "  {} ({}, level {}, {})",
+                "  {} ({}, level {}{}, {})",
                 plain(&format!("{}{version}", root.module)),
                 root.kind,
                 root.level,
+                plain(&platforms_text(&root.platforms)),
                 plain(&go)
             )?;
             for local in &root.local {
@@ -176,6 +182,13 @@ impl fmt::Display for Shown {
                 if patterns == "*" { "every module" } else { &patterns }
             )?;
         }
+        if !header.levels.is_empty() {
+            writeln!(f, "\nlevels")?;
+        }
+        for cost in &header.levels {
+            let is_here = header.roots.iter().any(|root| root.level == cost.level);
+            writeln!(f, "{}", level_line(cost, is_here))?;
+        }
         list(
             f,
             "observed upstream",
@@ -188,6 +201,17 @@ impl fmt::Display for Shown {
             self.largest.iter().map(|large| format!("{:>8}  {}", ByteSize(large.bytes).to_string(), large.version)),
         )
     }
+}
+
+fn platforms_text(platforms: &[String]) -> String {
+    if platforms.is_empty() { String::new() } else { format!(" for {}", platforms.join(", ")) }
+}
+
+/// What a level costs; the one that is carried has a mark.
+pub fn level_line(cost: &header::LevelCost, is_here: bool) -> String {
+    let mark = if is_here { '*' } else { ' ' };
+    let bytes = cost.bytes.map_or_else(|| "size not known".to_owned(), |bytes| ByteSize(bytes).to_string());
+    format!("{mark} {:<12} {:>14}  {bytes}", cost.level.to_string(), count(cost.zips, "zip"))
 }
 
 fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = String>) -> fmt::Result {

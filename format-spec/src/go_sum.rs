@@ -120,6 +120,16 @@ impl GoSum {
         Ok(Self { sums })
     }
 
+    /// Adds what another file says.
+    pub fn extend(&mut self, other: Self) {
+        for (subject, hashes) in other.sums {
+            let known = self.sums.entry(subject).or_default();
+            known.extend(hashes);
+            known.sort();
+            known.dedup();
+        }
+    }
+
     /// The hashes written down for this zip or go.mod; empty where the file says nothing.
     pub fn expected(&self, subject: &Subject) -> &[H1] {
         self.sums.get(subject).map_or(&[], Vec::as_slice)

@@ -5,6 +5,10 @@ use modferry_format::database::DatabaseName;
 use modferry_format::{BundlePath, Version};
 use std::fmt;
 
+/// Why a version has its go.mod here and no zip.
+pub(crate) const LEFT_BY_LEVEL: &str =
+    "only its go.mod came, by the level of the bundle; --level all brings the zip, and so does a root of its own";
+
 /// What is known of a module or database of which a file is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absence {

@@ -4,7 +4,7 @@
 //! are, so what an import has published is there with the next request. A path of the module download API is the only
 //! name that is ever opened for a client, and all of those lie in `download/`.
 
-use crate::absence::{Absence, Database, Kind, Newest};
+use crate::absence::{Absence, Database, Kind, LEFT_BY_LEVEL, Newest};
 use crate::beneath::Directory;
 use crate::cut_tile::cut;
 use crate::entity_tag::EntityTag;
@@ -168,8 +168,16 @@ impl Site {
             Content::Bundle { not_carried, .. } => not_carried.get(text).cloned(),
             Content::Mirror => None,
         };
+        let not_carried = not_carried.or_else(|| self.left_by_level(path));
         let absence = Absence { kind: self.kind(), newest, database: self.database(path), not_carried };
         Found { resource: Resource::Absent(absence), bytes: FileBytes::None }
+    }
+
+    /// Of a version whose go.mod is here and whose zip is not, that is what the level of its bundle came to.
+    fn left_by_level(&self, path: &BundlePath) -> Option<String> {
+        let BundlePath::Zip(version) = path else { return None };
+        let go_mod = self.root.file(&BundlePath::Mod(version.clone()).to_string());
+        go_mod.ok()?.map(|_| LEFT_BY_LEVEL.to_owned())
     }
 
     /// Whether the checksum database that a file belongs to is here; `supported` says so to `go`, too.

@@ -18,6 +18,7 @@ use crate::go_command::Settings;
 use crate::jobs;
 use crate::module_cache;
 use crate::module_zip::{Proof, Prover};
+use crate::skeleton::Unpacker;
 use crate::source::Source;
 use modferry_format::go_sum::{GoSum, Subject};
 use modferry_format::sumdb::record::{self, Lookup};
@@ -34,6 +35,22 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const REQUESTS: usize = 16;
 /// Times that a proxy is asked for a zip before it is left to go.
 const ATTEMPTS: u32 = 4;
+
+/// What is made of a zip where go would unpack it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trees {
+    /// Nothing: no command will load its packages.
+    None,
+    /// The heads of its Go files, for loading packages.
+    Heads,
+}
+
+/// The buffers of one thread.
+#[derive(Default)]
+struct Worker {
+    prover: Prover,
+    unpacker: Unpacker,
+}
 
 /// What it takes to fetch ahead.
 pub(crate) struct Ahead<'a> {
@@ -74,18 +91,29 @@ impl<'a> Ahead<'a> {
     }
 
     /// Fetches what is not there yet of these versions.
-    pub(crate) fn fetch(&self, versions: &[ModuleVersion], sources: &[PathBuf], go_sum: &GoSum) -> Result<()> {
-        let wanted: Vec<ModuleVersion> = versions
-            .iter()
-            .filter(|version| !module_cache::zip_file(self.module_cache, version).exists())
-            .cloned()
-            .collect();
+    pub(crate) fn fetch(
+        &self,
+        versions: &[ModuleVersion],
+        sources: &[PathBuf],
+        go_sum: &GoSum,
+        trees: Trees,
+    ) -> Result<()> {
+        let is_wanted = |version: &&ModuleVersion| {
+            let has_tree = || trees == Trees::None || module_cache::extracted_dir(self.module_cache, version).exists();
+            !module_cache::zip_file(self.module_cache, version).exists() || !has_tree()
+        };
+        let wanted: Vec<ModuleVersion> = versions.iter().filter(is_wanted).cloned().collect();
         let (done, bytes, total) = (AtomicU64::new(0), AtomicU64::new(0), wanted.len() as u64);
-        let work = |prover: &mut Prover, version: &ModuleVersion| {
+        let work = |worker: &mut Worker, version: &ModuleVersion| {
             self.context.interrupt.check()?;
-            let fetched = match self.one(prover, version, sources, go_sum) {
+            let fetched = self.one(&mut worker.prover, version, sources, go_sum);
+            if trees == Trees::Heads && matches!(fetched, Ok(Some(_))) {
+                let dir = module_cache::extracted_dir(self.module_cache, version);
+                worker.unpacker.unpack(&module_cache::zip_file(self.module_cache, version), version, &dir)?;
+            }
+            let fetched = match fetched {
                 Err(error) if matches!(error.kind, ErrorKind::NoSpace | ErrorKind::Interrupted) => return Err(error),
-                fetched => fetched.unwrap_or_default(),
+                fetched => fetched.ok().flatten().unwrap_or_default(),
             };
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             let bytes = bytes.fetch_add(fetched, Ordering::Relaxed) + fetched;
@@ -97,6 +125,25 @@ impl<'a> Ahead<'a> {
         results.into_iter().try_for_each(|(_, result)| result)
     }
 
+    /// Sizes of zips that are not fetched, as upstream tells them; fewer than were asked for where it does not.
+    pub(crate) fn sizes(&self, versions: &[ModuleVersion]) -> Result<Vec<u64>> {
+        let size = |(): &mut (), version: &ModuleVersion| {
+            self.context.interrupt.check()?;
+            if patterns::matches(&self.not_by_proxy, version.path().as_str()) {
+                return Ok(None);
+            }
+            for Entry { url, .. } in &self.proxies.entries {
+                let base = Base::parse(url)?;
+                if let Some(size) = self.reader.size(&base, &zip_path(&base, version)) {
+                    return Ok(Some(size));
+                }
+            }
+            Ok(None)
+        };
+        let sizes = self.reader.stoppable(|| jobs::map(REQUESTS, versions.to_vec(), size));
+        sizes.into_iter().filter_map(|(_, size)| size.transpose()).collect()
+    }
+
     /// Takes back what came from directories of this machine: something of it was not good.
     pub(crate) fn forget_local(&self) {
         self.lock().retain(|version, done| {
@@ -105,6 +152,7 @@ impl<'a> Ahead<'a> {
                 // What stays is refused by go once more.
                 let _ = fs::remove_file(zip.with_extension("ziphash"));
                 let _ = fs::remove_file(zip);
+                let _ = fs::remove_dir_all(module_cache::extracted_dir(self.module_cache, version));
             }
             !done.is_local
         });
@@ -120,9 +168,18 @@ impl<'a> Ahead<'a> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches one zip; gives its size, or none if it is left to go.
-    fn one(&self, prover: &mut Prover, version: &ModuleVersion, sources: &[PathBuf], go_sum: &GoSum) -> Result<u64> {
+    /// Fetches one zip that is not there yet; gives its size, or none if it is left to go.
+    fn one(
+        &self,
+        prover: &mut Prover,
+        version: &ModuleVersion,
+        sources: &[PathBuf],
+        go_sum: &GoSum,
+    ) -> Result<Option<u64>> {
         let place = module_cache::zip_file(self.module_cache, version);
+        if place.exists() {
+            return Ok(Some(0));
+        }
         let folder = place.parent().unwrap_or(self.module_cache);
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, "could not be made", &error))?;
         let partial = place.with_extension("zip-ahead");
@@ -140,7 +197,7 @@ impl<'a> Ahead<'a> {
         }
         let Some((proof, h1)) = found else {
             let _ = fs::remove_file(&partial);
-            return Ok(0);
+            return Ok(None);
         };
         let size = proof.size;
         let finish = || {
@@ -150,7 +207,7 @@ impl<'a> Ahead<'a> {
         };
         finish().map_err(|error| Error::io(&place, "could not be written", &error))?;
         self.lock().insert(version.clone(), Done { proof, is_local });
-        Ok(size)
+        Ok(Some(size))
     }
 
     /// From the first proxy that has it.
@@ -167,9 +224,7 @@ impl<'a> Ahead<'a> {
         }
         for Entry { url, may_fail } in &self.proxies.entries {
             let base = Base::parse(url)?;
-            let path = format!("{}/@v/{}.zip", version.path().escaped(), version.version().escaped());
-            // As go writes it on the wire.
-            let path = if matches!(base, Base::Http(_)) { path.replace('!', "%21") } else { path };
+            let path = zip_path(&base, version);
             let mut file = File::create(partial).map_err(|error| failed(&error))?;
             // Where the next proxy is asked after any failure, that takes less time than this one's recovery.
             let attempts = if *may_fail { 1 } else { ATTEMPTS };
@@ -202,6 +257,13 @@ impl<'a> Ahead<'a> {
         }
         expected
     }
+}
+
+/// Where a zip is below a proxy.
+fn zip_path(base: &Base, version: &ModuleVersion) -> String {
+    let path = format!("{}/@v/{}.zip", version.path().escaped(), version.version().escaped());
+    // As go writes it on the wire.
+    if matches!(base, Base::Http(_)) { path.replace('!', "%21") } else { path }
 }
 
 /// Copies a zip of a directory, if it is what its hash beside it says.

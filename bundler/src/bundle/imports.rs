@@ -5,6 +5,7 @@
 //! enough: for each import path some module path must be a prefix. It is a warning only; go stays the judge.
 
 use crate::error::Warning;
+use crate::go_source;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -30,7 +31,7 @@ pub(crate) fn warnings(name: &str, sources: &Path, ignored: &[String], modules: 
             continue;
         }
         let relative = entry.path().strip_prefix(sources).unwrap_or(entry.path()).display().to_string();
-        for import in imports(&String::from_utf8_lossy(&bytes)) {
+        for import in go_source::imports(&bytes) {
             if is_from_a_module(&import) && !modules.iter().any(|module| provides(module, &import)) {
                 missing.entry(import).or_insert_with(|| relative.clone());
             }
@@ -74,87 +75,9 @@ fn provides(module: &str, import: &str) -> bool {
     import.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The paths in the import declarations of a Go file; none for a file that a build tag keeps out of everything.
-fn imports(source: &str) -> Vec<String> {
-    let mut tokens = Tokens { rest: source.trim_start_matches('\u{feff}'), excluded: false };
-    let mut imports = Vec::new();
-    if tokens.next() != Some("package") || tokens.next().is_none() || tokens.excluded {
-        return imports;
-    }
-    while tokens.next() == Some("import") {
-        let mut token = tokens.next();
-        let block = token == Some("(");
-        if block {
-            token = tokens.next();
-        }
-        while let Some(word) = token.filter(|word| *word != ")") {
-            if word.starts_with(['"', '`']) {
-                imports.push(word.trim_matches(['"', '`']).to_owned());
-                if !block {
-                    break;
-                }
-            }
-            // Else it is the name that the file gives to the import.
-            token = tokens.next();
-        }
-    }
-    imports
-}
-
-/// The words of the head of a Go file, without comments, space and semicolons.
-struct Tokens<'a> {
-    rest: &'a str,
-    /// A `//go:build ignore` or `// +build ignore` was passed.
-    excluded: bool,
-}
-
-impl<'a> Tokens<'a> {
-    fn next(&mut self) -> Option<&'a str> {
-        loop {
-            self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
-            if let Some(comment) = self.rest.strip_prefix("//") {
-                let line = comment.lines().next().unwrap_or_default();
-                let tags = line.strip_prefix("go:build").or_else(|| line.trim_start().strip_prefix("+build"));
-                self.excluded |= tags.is_some_and(|tags| tags.split_whitespace().any(|tag| tag == "ignore"));
-                self.rest = &comment[line.len()..];
-            } else if let Some(comment) = self.rest.strip_prefix("/*") {
-                self.rest = comment.split_once("*/")?.1;
-            } else {
-                break;
-            }
-        }
-        let first = self.rest.chars().next()?;
-        let len = match first {
-            '(' | ')' | '.' => 1,
-            '"' | '`' => self.rest[1..].find(first)? + 2,
-            _ => {
-                let end = self.rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-                end.unwrap_or(self.rest.len()).max(first.len_utf8())
-            }
-        };
-        let (token, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        Some(token)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_every_form_of_import() {
-        let source = "// Package p. import \"no\"\npackage p // here\n\nimport \"a.b/c\"; import x \"d.e\"\n/* import \"no\" */\nimport (\n\t_ \"f.g/h\"\n\t. `i.j`\n\t\"fmt\"\n)\n\nvar s = `import \"no\"`\n";
-        assert_eq!(imports(source), ["a.b/c", "d.e", "f.g/h", "i.j", "fmt"]);
-    }
-
-    #[test]
-    fn passes_over_what_a_tag_keeps_out_and_what_is_cut_off() {
-        assert!(imports("//go:build ignore\n\npackage main\n\nimport \"a.b/c\"\n").is_empty());
-        assert_eq!(imports("//go:build linux\n\npackage main\n\nimport \"a.b/c\"\n"), ["a.b/c"]);
-        assert!(imports("package p\nimport (\n\"a.b").is_empty());
-        assert!(imports("/* never closed").is_empty());
-    }
 
     #[test]
     fn a_module_provides_what_is_below_it() {

@@ -4,7 +4,7 @@ use crate::bundle::own_go::GoChoice;
 use crate::bundle::toolchains::{Platform, Wanted};
 use crate::error::Warning;
 use modferry_format::BundleId;
-use modferry_format::header::{Counts, Level, NotCarried};
+use modferry_format::header::{Counts, Level, LevelCost, NotCarried};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -15,8 +15,10 @@ pub struct Options {
     pub roots: Vec<String>,
     /// Where relative roots start.
     pub current_dir: PathBuf,
-    /// How much of the closure to carry.
-    pub level: Level,
+    /// How much of the closure to carry; none means [`Level::Work`], and [`Level::All`] for a go.mod file alone.
+    pub level: Option<Level>,
+    /// Programs to carry, each `package@version`.
+    pub tools: Vec<String>,
     /// Where to work; none means the user's cache directory.
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.
@@ -27,7 +29,8 @@ pub struct Options {
     pub fetch: Fetch,
     /// Go toolchains to carry.
     pub toolchains: Vec<Wanted>,
-    /// For which platforms; none means that of this machine.
+    /// For which platforms; none means that of this machine for toolchains, and all for modules. Level `build` is narrowed to
+    /// them.
     pub platforms: Vec<Platform>,
     /// Patterns of modules that may come without a record, beside those of GONOSUMDB.
     pub no_record: Vec<String>,
@@ -73,6 +76,8 @@ pub struct Summary {
     pub go: String,
     /// Bytes that the work space held at the end; they are freed.
     pub work_bytes: u64,
+    /// What each level would carry, as far as it was found out.
+    pub levels: Vec<LevelCost>,
     /// What belongs to the closure and is not carried.
     pub not_carried: Vec<NotCarried>,
     /// What the user should know.

@@ -9,6 +9,7 @@
 //! user's `go/env` file, which `go env -w` writes.
 
 use crate::beneath::Beneath;
+use crate::bundle::ahead::Trees;
 use crate::bundle::ahead::{Ahead, REQUESTS};
 use crate::bundle::toolchains::{Platform, module_version};
 use crate::context::{Context, Environment, Event};
@@ -96,7 +97,7 @@ fn unpacked(version: &str, cache: &Path, context: &Context<'_>) -> Result<PathBu
 fn fetch(toolchain: &ModuleVersion, settings: &Settings, work: &Path, context: &Context<'_>) -> Result<PathBuf> {
     let modules = work.join("modules");
     let ahead = Ahead::new(settings, &modules, context);
-    ahead.fetch(std::slice::from_ref(toolchain), &[], &GoSum::default())?;
+    ahead.fetch(std::slice::from_ref(toolchain), &[], &GoSum::default(), Trees::None)?;
     let Some(proof) = ahead.into_proofs().remove(toolchain) else {
         let message = format!("{toolchain}: could not be fetched from any proxy of GOPROXY");
         return Err(Error::new(ErrorKind::NotFound, message)

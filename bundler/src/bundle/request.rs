@@ -2,7 +2,6 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use modferry_format::ModulePath;
-use modferry_format::header::RootKind;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +13,17 @@ const MAX_LIST_BYTES: u64 = 1 << 20;
 pub(crate) enum Request {
     /// A directory with a go.mod.
     Directory(PathBuf),
+    /// A directory with a go.work, or the file.
+    Workspace(PathBuf),
     /// A go.mod file alone.
     GoModFile(PathBuf),
+    /// A program, `package@version` or `package@query`.
+    Tool {
+        /// The package.
+        package: String,
+        /// A version, or what `go` makes one of.
+        query: String,
+    },
     /// `path@version` or `path@query`.
     Version {
         /// The module.
@@ -42,6 +50,17 @@ impl Request {
             requests.push(Self::parse(".", current)?);
         }
         Ok(requests)
+    }
+
+    /// Reads `PACKAGE@VERSION`, a tool.
+    pub(crate) fn tool(argument: &str) -> Result<Self> {
+        match argument.rsplit_once('@') {
+            Some((package, query)) if !package.is_empty() && !query.is_empty() => {
+                Ok(Self::Tool { package: package.to_owned(), query: query.to_owned() })
+            }
+            _ => Err(Error::new(ErrorKind::Usage, format!("--tool {argument}: is no package at a version"))
+                .hint("such as golang.org/x/tools/gopls@latest: what go install takes")),
+        }
     }
 
     /// Reads a file with one root per line; `#` begins a comment, relative paths start at the file's directory.
@@ -78,9 +97,9 @@ impl Request {
         match fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => Self::directory(argument, path),
             Ok(_) if path.extension().is_some_and(|extension| extension == "mod") => Ok(Self::GoModFile(path)),
-            Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Err(workspace(argument)),
-            Ok(_) => Err(root_error("is neither a module directory nor a go.mod file")
-                .hint("a root is a directory with a go.mod, a go.mod file, MODULE@VERSION or @FILE with one of these per line")),
+            Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Ok(Self::Workspace(path)),
+            Ok(_) => Err(root_error("is neither a module directory nor a go.mod or go.work file")
+                .hint("a root is a directory with a go.mod or go.work, one of these files, MODULE@VERSION or @FILE with one of these per line")),
             Err(_) => match argument.rsplit_once('@') {
                 Some((module, query)) if !query.is_empty() => {
                     let module = module.parse().map_err(|invalid| {
@@ -99,9 +118,9 @@ impl Request {
             return Ok(Self::Directory(path));
         }
         if path.join("go.work").is_file() {
-            return Err(workspace(argument));
+            return Ok(Self::Workspace(path.join("go.work")));
         }
-        let error = Error::new(ErrorKind::Root, format!("{argument}: has no go.mod"));
+        let error = Error::new(ErrorKind::Root, format!("{argument}: has no go.mod and no go.work"));
         let absolute = std::path::absolute(&path).unwrap_or(path);
         Err(match absolute.ancestors().skip(1).find(|parent| parent.join("go.mod").is_file()) {
             Some(parent) => error.hint(format!("the module that it belongs to is {}", parent.display())),
@@ -112,17 +131,9 @@ impl Request {
     /// How messages name it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Directory(path) | Self::GoModFile(path) => path.display().to_string(),
+            Self::Directory(path) | Self::GoModFile(path) | Self::Workspace(path) => path.display().to_string(),
             Self::Version { module, query } => format!("{module}@{query}"),
-        }
-    }
-
-    /// The go.mod of a local root, and what kind of root it is.
-    pub(crate) fn local(&self) -> Option<(RootKind, PathBuf)> {
-        match self {
-            Self::Directory(path) => Some((RootKind::Module, path.join("go.mod"))),
-            Self::GoModFile(path) => Some((RootKind::GoMod, path.clone())),
-            Self::Version { .. } => None,
+            Self::Tool { package, query } => format!("{package}@{query}"),
         }
     }
 
@@ -130,15 +141,10 @@ impl Request {
     pub(crate) fn directory_of(&self) -> Option<&Path> {
         match self {
             Self::Directory(path) => Some(path),
-            Self::GoModFile(path) => path.parent(),
-            Self::Version { .. } => None,
+            Self::GoModFile(path) | Self::Workspace(path) => path.parent(),
+            Self::Version { .. } | Self::Tool { .. } => None,
         }
     }
-}
-
-fn workspace(argument: &str) -> Error {
-    Error::new(ErrorKind::Usage, format!("{argument}: is a workspace (go.work); this version bundles modules"))
-        .hint("name the module directories of the workspace as roots, each of them")
 }
 
 #[cfg(test)]

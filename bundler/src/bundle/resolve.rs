@@ -1,36 +1,42 @@
-//! Lets the real go command fill a module cache with the closure of a root at level `all`.
+//! Lets the real go command fill a module cache with the closure of a root.
 //!
 //! 1. `go mod graph` loads every go.mod of the graph, as the main module's own go line prunes it
 //! 2. `go list -m -json all` names the selected versions and loads their infos
-//! 3. an empty directory is made where go would extract each of them: go takes a version whose directory and
-//!    `.ziphash` are there for extracted. So step 5 fetches and verifies zips without unpacking them, which is three
-//!    quarters of its work (measured on prometheus: 5 s instead of 12 s, 360 MB instead of 2.2 GB). Where a go
-//!    should not take the directory for extracted, it extracts: slower, not wrong
-//! 4. the zips are fetched ahead, see `ahead`
-//! 5. `go mod download -json all` fetches the zips and verifies all of it against the checksum database
-//! 6. modules of go 1.17 to 1.20 with sources: `go mod tidy -compat=1.16` loads the unpruned graph that such a
-//!    module may still be asked for; it may fail for reasons of its own
-//! 7. infos of versions that are only in the graph are asked for one by one
+//! 3. the zips of the level are fetched ahead, see `ahead`. Where go would unpack them there is an empty directory, or the
+//!    heads of their Go files where a level loads packages: go takes a version whose directory and `.ziphash` are there
+//!    for unpacked. That is three quarters of its work (measured on prometheus: 5 s instead of 12 s, 360 MB instead of
+//!    2.2 GB). Where a go should not take the directory for unpacked, it unpacks: slower, not wrong
+//! 4. `go mod download`, or `go mod download all`, fetches what is missing and verifies all of it against the checksum database
+//! 5. level `work`: packages are loaded, see `packages`
+//! 6. level `upgrade`: see `upgrade`
+//! 7. infos of versions that are only in the graph are asked for one by one, see `fill`
+//!
+//! closure.md has the measurements that each level's commands come from.
 
-use crate::bundle::ahead::Ahead;
+mod fill;
+mod packages;
+mod upgrade;
+mod workspace;
+
+pub(crate) use workspace::quoted;
+
+use crate::bundle::ahead::{Ahead, Trees};
 use crate::bundle::root::Root;
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
-use crate::go_command::{self, Go, version_numbers};
-use crate::jobs;
-use crate::module_cache::{self, Versions};
+use crate::go_command::{self, Go};
+use crate::module_cache;
 use crate::work_space;
 use modferry_format::ModuleVersion;
-use modferry_format::header::RootKind;
+use modferry_format::header::{Level, RootKind};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often a download is tried when single modules fail for reasons that may pass.
 const ATTEMPTS: u32 = 3;
-/// Most children that ask for infos at the same time; as many as a child has workers for downloads.
-const INFO_CHILDREN: usize = 16;
 /// How often progress is told while zips arrive.
 const TELL: Duration = Duration::from_millis(200);
 
@@ -57,6 +63,51 @@ pub(crate) struct Resolved {
     pub(crate) refused: Vec<Refused>,
     /// Paths of all selected modules, that of the root too, whatever replaces them.
     pub(crate) paths: Vec<String>,
+    /// What plain `go mod download` gets: level `build`.
+    pub(crate) named: BTreeSet<ModuleVersion>,
+    /// All selected versions, replacements applied: what level `all` has zips of.
+    pub(crate) selected: Vec<ModuleVersion>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// The build list as `go list -m -json all` prints it.
+#[derive(Debug, Default)]
+struct ModuleList(Vec<Listed>);
+
+impl ModuleList {
+    /// The versions to carry, replacements applied.
+    fn versions(&self, name: &str) -> Result<Vec<ModuleVersion>> {
+        self.0.iter().filter_map(|module| module.carried(name)).collect()
+    }
+
+    /// Those of them that stand for one of these module paths.
+    fn below(&self, name: &str, paths: &BTreeSet<String>) -> Result<Vec<ModuleVersion>> {
+        let named = self.0.iter().filter(|module| paths.contains(&module.path));
+        named.filter_map(|module| module.carried(name)).collect()
+    }
+
+    /// The paths that packages are imported by.
+    fn paths(&self) -> Vec<String> {
+        self.0.iter().map(|module| module.path.clone()).collect()
+    }
+}
+
+impl Listed {
+    /// The version whose files are carried; none for what is in a directory.
+    fn carried(&self, name: &str) -> Option<Result<ModuleVersion>> {
+        if self.main {
+            return None;
+        }
+        let module = self.replace.as_deref().unwrap_or(self);
+        if module.version.is_empty() {
+            return None;
+        }
+        let text = format!("{}@{}", module.path, module.version);
+        Some(text.parse().map_err(|invalid| {
+            Error::new(ErrorKind::Root, format!("{name}: {text} cannot be carried")).because(format!("{invalid}"))
+        }))
+    }
 }
 
 /// A zip of the closure that upstream does not give and that no package needs.
@@ -68,7 +119,7 @@ pub(crate) struct Refused {
     pub(crate) words: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
     path: String,
@@ -80,7 +131,7 @@ struct Listed {
     error: Option<Problem>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Problem {
     err: String,
@@ -112,40 +163,24 @@ impl Resolver<'_> {
 
     /// Steps 1 to 6 for one root.
     pub(crate) fn closure(&self, root: &Root) -> Result<Resolved> {
-        let Resolved { refused: mut failed, paths } = self.fetch(root)?;
-        let old = (1, 17)..=(1, 20);
-        let (major, minor, _) = version_numbers(&root.header.go);
-        let is_old = old.contains(&(major, minor));
-        if let Some(sources) = &root.sources
-            && (!failed.is_empty() || is_old)
-        {
-            work_space::remove_extracted(self.module_cache);
-            if root.header.version.is_some() {
-                // The sources of such a root are in the cache, and the empty directory has just been removed.
-                self.plain.must(&root.scratch, &["mod", "download", &root.name], &root.name)?;
+        if !root.header.platforms.is_empty() {
+            return self.narrowed(root);
+        }
+        let mut resolved = self.fetch(root)?;
+        match root.header.level {
+            Level::Build => self.prove_build(root, &mut resolved)?,
+            Level::Work => self.work(root, &mut resolved)?,
+            Level::All => self.judge_all(root, &mut resolved)?,
+            Level::Upgrade | Level::UpgradeEach => {
+                self.judge_all(root, &mut resolved)?;
+                self.upgrade(root, &mut resolved)?;
             }
-            if is_old {
-                self.tidy(root, sources, &["-compat=1.16"])?;
-            }
-            self.judge(root, sources, &failed)?;
-            // Loading packages may have had better luck than the download.
-            failed.retain(|refused| !module_cache::zip_file(self.module_cache, &refused.version).exists());
-            work_space::remove_extracted(self.module_cache);
-        } else if let Some(first) = failed.first() {
-            let subject = format!("{}: {} could not be fetched", root.name, first.version);
-            let error = go_command::explain(&subject, &first.words);
-            return Err(match root.header.kind {
-                RootKind::GoMod => {
-                    error.hint("with the module's directory as root, a zip that no package needs may be missing")
-                }
-                _ => error,
-            });
         }
         root.restore()?;
-        Ok(Resolved { refused: failed, paths })
+        Ok(resolved)
     }
 
-    /// Steps 1 to 5, from local sources and upstream, or from upstream alone where a local file is not good: a damaged
+    /// Steps 1 to 4, from local sources and upstream, or from upstream alone where a local file is not good: a damaged
     /// module cache of this machine must neither stop a bundle nor thin it out.
     fn fetch(&self, root: &Root) -> Result<Resolved> {
         if root.has_queries {
@@ -173,57 +208,110 @@ impl Resolver<'_> {
 
     fn fetch_by(&self, go: &Go, root: &Root, sources: &[PathBuf]) -> Result<Resolved> {
         go.must(&root.scratch, &["mod", "graph"], &root.name)?;
-        let (selected, paths) = self.selected(go, root)?;
-        for version in &selected {
-            let dir = module_cache::extracted_dir(self.module_cache, version);
-            fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
+        let listed = self.list(go, root)?;
+        let selected = listed.versions(&root.name)?;
+        let named = if root.is_pruned() { listed.below(&root.name, &root.required)? } else { selected.clone() };
+        let carries_all = root.header.level >= Level::All;
+        let wanted = if carries_all { &selected } else { &named };
+        // Of a project level `all` loads no packages; what makes a module of ours has loaded them anyway.
+        let loads_none = root.header.level == Level::All && root.header.kind != RootKind::Version;
+        let trees = if loads_none { Trees::None } else { Trees::Heads };
+        if trees == Trees::None {
+            self.make_empty_dirs(wanted)?;
         }
         if let Some(ahead) = self.ahead {
-            ahead.fetch(&selected, sources, &root.go_sum)?;
+            ahead.fetch(wanted, sources, &root.go_sum, trees)?;
         }
         root.restore()?;
-        Ok(Resolved { refused: self.download(go, root, &selected)?, paths })
+        let arguments: &[&str] = if carries_all { &["all"] } else { &[] };
+        let refused = self.download(go, &root.scratch, &root.name, arguments, wanted, &|| root.restore())?;
+        Ok(Resolved {
+            refused,
+            paths: listed.paths(),
+            named: named.into_iter().collect(),
+            selected,
+            warnings: Vec::new(),
+        })
     }
 
-    /// The versions to carry, replacements applied, and the paths that packages are imported by.
-    fn selected(&self, go: &Go, root: &Root) -> Result<(Vec<ModuleVersion>, Vec<String>)> {
-        let output = go.must(&root.scratch, &["list", "-m", "-json", "all"], &root.name)?;
-        let listed: Vec<Listed> = go_command::json_stream(&output.stdout, &root.name)?;
-        let carried =
-            listed.iter().filter(|module| !module.main).map(|module| module.replace.as_deref().unwrap_or(module));
-        let mut selected = Vec::new();
-        for module in carried.filter(|module| !module.version.is_empty()) {
-            let text = format!("{}@{}", module.path, module.version);
-            selected.push(text.parse().map_err(|invalid| {
-                Error::new(ErrorKind::Root, format!("{}: {text} cannot be carried", root.name))
-                    .because(format!("{invalid}"))
-            })?);
+    /// What go takes for unpacked.
+    fn make_empty_dirs(&self, versions: &[ModuleVersion]) -> Result<()> {
+        versions.iter().try_for_each(|version| {
+            let dir = module_cache::extracted_dir(self.module_cache, version);
+            fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))
+        })
+    }
+
+    /// Level `all` and above: what could not be fetched must not be needed by any package.
+    fn judge_all(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        self.workspace_beyond(root, resolved)?;
+        let is_old = root.has_older_view();
+        if root.has_packages() && (!resolved.refused.is_empty() || is_old) {
+            work_space::remove_extracted(self.module_cache);
+            root.copy_packages(self)?;
+            if is_old {
+                self.tidy(root, &["-compat=1.16"])?;
+            }
+            self.judge(root, &resolved.refused)?;
+            self.forget_fetched(&mut resolved.refused);
+            work_space::remove_extracted(self.module_cache);
+        } else if let Some(first) = resolved.refused.first() {
+            let subject = format!("{}: {} could not be fetched", root.name, first.version);
+            let error = go_command::explain(&subject, &first.words);
+            return Err(match root.header.kind {
+                RootKind::GoMod => {
+                    error.hint("with the module's directory as root, a zip that no package needs may be missing")
+                }
+                _ => error,
+            });
         }
-        Ok((selected, listed.into_iter().map(|module| module.path).collect()))
+        Ok(())
     }
 
-    /// Step 5, with further attempts for what may pass; gives the zips that cannot be had.
-    fn download(&self, go: &Go, root: &Root, selected: &[ModuleVersion]) -> Result<Vec<Refused>> {
-        let mut arrivals = Arrivals::new(self.module_cache, selected);
+    /// Loading packages may have had better luck than the download.
+    fn forget_fetched(&self, refused: &mut Vec<Refused>) {
+        refused.retain(|refused| !module_cache::zip_file(self.module_cache, &refused.version).exists());
+    }
+
+    fn list(&self, go: &Go, root: &Root) -> Result<ModuleList> {
+        self.list_in(go, &root.scratch, &root.name)
+    }
+
+    fn list_in(&self, go: &Go, dir: &Path, name: &str) -> Result<ModuleList> {
+        let output = go.must(dir, &["list", "-m", "-json", "all"], name)?;
+        Ok(ModuleList(go_command::json_stream(&output.stdout, name)?))
+    }
+
+    /// `go mod download` in `dir`, with further attempts for what may pass; gives the zips that cannot be had.
+    fn download(
+        &self,
+        go: &Go,
+        dir: &Path,
+        name: &str,
+        what: &[&str],
+        expected: &[ModuleVersion],
+        restore: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<Refused>> {
+        let mut arrivals = Arrivals::new(self.module_cache, expected);
+        let arguments = [&["mod", "download", "-json"], what].concat();
         let mut attempt = 1;
         loop {
             let mut watch = || arrivals.tell(self.context);
-            let output = go.run(&root.scratch, &["mod", "download", "-json", "all"], &mut watch)?;
-            let downloaded: Vec<Downloaded> = go_command::json_stream(&output.stdout, &root.name)?;
+            let output = go.run(dir, &arguments, &mut watch)?;
+            let downloaded: Vec<Downloaded> = go_command::json_stream(&output.stdout, name)?;
             let errors: Vec<&Downloaded> = downloaded.iter().filter(|module| !module.error.is_empty()).collect();
             if output.status.success() {
                 return Ok(Vec::new());
             }
             if errors.is_empty() {
-                return Err(go_command::explain(&format!("{}: go mod download failed", root.name), &output.stderr));
+                return Err(go_command::explain(&format!("{name}: go mod download failed"), &output.stderr));
             }
             let mut refused = Vec::new();
             let mut may_pass = false;
             for module in errors {
-                let name = format!("{}@{}", module.path, module.version);
-                let explained =
-                    go_command::explain(&format!("{}: {name} could not be fetched", root.name), &module.error);
-                match (explained.kind, name.parse()) {
+                let version = format!("{}@{}", module.path, module.version);
+                let explained = go_command::explain(&format!("{name}: {version} could not be fetched"), &module.error);
+                match (explained.kind, version.parse()) {
                     (ErrorKind::NotFound | ErrorKind::GoFailed, Ok(version)) => {
                         refused.push(Refused { version, words: module.error.clone() });
                     }
@@ -239,69 +327,26 @@ impl Resolver<'_> {
                 return Ok(refused);
             }
             attempt += 1;
-            root.restore()?;
+            restore()?;
         }
     }
 
-    fn tidy(&self, root: &Root, sources: &Path, flags: &[&str]) -> Result<bool> {
-        let copy = root.scratch.join("tidy.mod");
-        fs::write(&copy, &root.go_mod).map_err(|error| Error::io(&copy, "could not be written", &error))?;
-        let modfile = format!("-modfile={}", copy.display());
-        // Not -mod: tidy has none; the flag in GOFLAGS is passed over for it.
-        let arguments = [&["mod", "tidy", modfile.as_str()], flags].concat();
-        Ok(self.plain.run(sources, &arguments, &mut || {})?.status.success())
+    fn tidy(&self, root: &Root, flags: &[&str]) -> Result<bool> {
+        root.restore()?;
+        let arguments = [&["mod", "tidy"], flags].concat();
+        Ok(self.plain.run(&root.scratch, &arguments, &mut || {})?.status.success())
     }
 
     /// Whether the packages of the root, their tests and `go mod tidy` do without the zips that failed.
-    fn judge(&self, root: &Root, sources: &Path, failed: &[Refused]) -> Result<()> {
+    fn judge(&self, root: &Root, failed: &[Refused]) -> Result<()> {
         let Some(first) = failed.first() else { return Ok(()) };
-        let modfile = format!("-modfile={}", root.scratch.join("go.mod").display());
         root.restore()?;
-        let output = self.plain.run(sources, &["list", "-deps", "-test", &modfile, "all"], &mut || {})?;
-        if !output.status.success() || !self.tidy(root, sources, &[])? {
+        let output = self.plain.run(&root.scratch, &["list", "-deps", "-test", "all"], &mut || {})?;
+        if !output.status.success() || !self.tidy(root, &[])? {
             let subject = format!("{}: {} could not be fetched, and packages need it", root.name, first.version);
             return Err(go_command::explain(&subject, &first.words));
         }
         Ok(())
-    }
-
-    /// Step 7: asks for the infos (and go.mod files) that commands have left out; gives the versions without.
-    pub(crate) fn fill(&self, versions: &Versions, scratch: &Path) -> Result<Vec<Refused>> {
-        let lacking: Vec<&ModuleVersion> = versions
-            .iter()
-            .filter(|(_, files)| {
-                (files.info.is_none() && files.go_mod.is_some()) || (files.zip.is_some() && files.go_mod.is_none())
-            })
-            .map(|(version, _)| version)
-            .collect();
-        if lacking.is_empty() {
-            return Ok(Vec::new());
-        }
-        let chunk = lacking.len().div_ceil(INFO_CHILDREN).max(8);
-        let chunks: Vec<Vec<String>> =
-            lacking.chunks(chunk).map(|chunk| chunk.iter().map(ToString::to_string).collect()).collect();
-        let asked = jobs::map(INFO_CHILDREN, chunks, |(): &mut (), chunk| {
-            let mut arguments = vec!["list", "-m", "-e", "-json"];
-            arguments.extend(chunk.iter().map(String::as_str));
-            let output = self.with_sources.run(scratch, &arguments, &mut || {})?;
-            let listed: Vec<Listed> = go_command::json_stream(&output.stdout, "infos")?;
-            if listed.is_empty() {
-                return Err(go_command::explain("infos of the graph: go list failed", &output.stderr));
-            }
-            Ok(listed)
-        });
-        let mut refused = Vec::new();
-        for (_, listed) in asked {
-            for module in listed? {
-                if let (Some(problem), Ok(version)) =
-                    (module.error, format!("{}@{}", module.path, module.version).parse())
-                {
-                    refused.push(Refused { version, words: problem.err });
-                }
-            }
-        }
-        refused.sort();
-        Ok(refused)
     }
 }
 

@@ -1,136 +1,33 @@
 //! What the user wants to work inside, with a scratch copy of its go.mod.
 
+use crate::bundle::go_mod_json::{GoModJson, NameJson, ReplaceJson, sorted};
 use crate::bundle::resolve::Resolver;
+use crate::bundle::surroundings;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{Go, version_numbers};
 use crate::module_cache;
-use modferry_format::go_sum::{self, GoSum, Subject};
+use crate::skeleton;
+use modferry_format::ModuleVersion;
+use modferry_format::go_sum::{self, GoSum};
 use modferry_format::header::{Level, Local, Root as HeaderRoot, RootKind};
-use modferry_format::{ModuleVersion, Version};
-use serde::Deserialize;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A go.mod as `go mod edit -json` prints it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct GoModJson {
-    /// The main module.
-    pub(crate) module: Option<NameJson>,
-    /// The go line, empty if there is none.
-    #[serde(default)]
-    pub(crate) go: String,
-    #[serde(default)]
-    require: Option<Vec<NameJson>>,
-    #[serde(default)]
-    replace: Option<Vec<ReplaceJson>>,
-    #[serde(default)]
-    exclude: Option<Vec<NameJson>>,
-    #[serde(default)]
-    ignore: Option<Vec<IgnoreJson>>,
-}
+/// The first go line with a pruned graph, and the first go with `tool` lines, as [`version_numbers`] has them.
+const PRUNED: (u32, u32, i64) = (1, 17, -1);
+const TOOL_LINES: (u32, u32, i64) = (1, 24, -1);
 
-/// A module in such a go.mod.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct NameJson {
-    /// Module path, or the path of a directory.
-    pub(crate) path: String,
-    /// Empty where none is stated.
-    #[serde(default)]
-    pub(crate) version: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ReplaceJson {
-    old: NameJson,
-    new: NameJson,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IgnoreJson {
-    path: String,
-}
-
-impl NameJson {
-    fn text(&self) -> String {
-        if self.version.is_empty() { self.path.clone() } else { format!("{}@{}", self.path, self.version) }
-    }
-}
-
-impl GoModJson {
-    /// Reads a go.mod file with the go command.
-    pub(crate) fn read(go: &Go, file: &Path, subject: &str) -> Result<Self> {
-        let directory = file.parent().unwrap_or(Path::new("."));
-        let name = file.to_string_lossy();
-        let output = go.must(directory, &["mod", "edit", "-json", &name], subject)?;
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            Error::new(ErrorKind::GoFailed, format!("{subject}: go mod edit printed no JSON"))
-                .because(error.to_string())
-        })
-    }
-
-    /// The module path, empty where there is none.
-    fn path(&self) -> &str {
-        self.module.as_ref().map_or("", |module| module.path.as_str())
-    }
-
-    /// What bundle.json says of a module whose go.mod is in a directory.
-    fn local_module(&self, replaces: Option<String>) -> Local {
-        let requires = sorted(self.requires().map(NameJson::text));
-        Local { module: self.path().to_owned(), replaces, go: self.go.clone(), requires }
-    }
-
-    /// Whether a requirement names a version that only upstream can resolve, such as a branch.
-    pub(crate) fn has_queries(&self) -> bool {
-        self.requires().any(|require| require.version.parse::<Version>().is_err())
-    }
-
-    /// A warning where go.sum does not cover the requirements: then go asks for them inside, before it builds.
-    fn sums_lacking(&self, go_sum: &GoSum, name: &str) -> Option<Warning> {
-        let versions = self.requires().filter_map(|require| self.replaced(require)?.parse().ok());
-        let lacking: Vec<ModuleVersion> = versions
-            .filter(|version: &ModuleVersion| go_sum.expected(&Subject::GoMod(version.clone())).is_empty())
-            .collect();
-        let first = lacking.first()?;
-        let message = format!(
-            "{name}: go.sum says nothing of {first}{}; go build will stop for it inside",
-            match lacking.len() {
-                1 => String::new(),
-                more => format!(" and {} more of its requirements", more - 1),
-            }
-        );
-        Some(Warning::new(message, Some("go mod tidy completes it, here or inside")))
-    }
-
-    fn requires(&self) -> impl Iterator<Item = &NameJson> {
-        self.require.iter().flatten()
-    }
-
-    fn replaces(&self) -> impl Iterator<Item = &ReplaceJson> {
-        self.replace.iter().flatten()
-    }
-
-    /// The replacements by directories.
-    fn local(&self) -> impl Iterator<Item = &ReplaceJson> {
-        self.replaces().filter(|replace| replace.new.version.is_empty())
-    }
-
-    /// What takes the place of a requirement, itself where nothing does; none for a directory.
-    fn replaced(&self, require: &NameJson) -> Option<String> {
-        let matching = |replace: &&ReplaceJson| {
-            replace.old.path == require.path
-                && (replace.old.version.is_empty() || replace.old.version == require.version)
-        };
-        // A replacement of one version goes before that of all versions.
-        match self.replaces().filter(matching).max_by_key(|replace| !replace.old.version.is_empty()) {
-            Some(replace) if replace.new.version.is_empty() => None,
-            Some(replace) => Some(replace.new.text()),
-            None => Some(require.text()),
-        }
-    }
+/// Where the packages of a root are.
+#[derive(Debug, Clone)]
+enum Packages {
+    /// It has none: a go.mod alone.
+    None,
+    /// In a directory of the user, or in the child's module cache.
+    In(PathBuf),
+    /// In the scratch directory, where they were made.
+    Made,
 }
 
 /// A root with everything that the resolution needs.
@@ -145,8 +42,12 @@ pub(crate) struct Root {
     pub(crate) go_mod: Vec<u8>,
     /// Whether a requirement is a query.
     pub(crate) has_queries: bool,
-    /// Where its packages are, for a root that has sources.
-    pub(crate) sources: Option<PathBuf>,
+    /// Paths of the requirements.
+    pub(crate) required: BTreeSet<String>,
+    /// Paths of those that are the root's own, in the order of the file.
+    pub(crate) direct: Vec<String>,
+    packages: Packages,
+    is_copied: Cell<bool>,
     /// Directories below it that go passes over.
     pub(crate) ignored: Vec<String>,
     /// What the project has written down.
@@ -154,6 +55,23 @@ pub(crate) struct Root {
 }
 
 impl Root {
+    fn new(name: String, header: HeaderRoot, json: &GoModJson, scratch: PathBuf, packages: Packages) -> Result<Self> {
+        let go_mod = read(&scratch.join("go.mod"))?;
+        Ok(Self {
+            name,
+            header,
+            go_mod,
+            has_queries: json.has_queries(),
+            required: json.requires().map(|require| require.path.clone()).collect(),
+            direct: json.requires().filter(|require| !require.indirect).map(|require| require.path.clone()).collect(),
+            packages,
+            is_copied: Cell::new(false),
+            ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),
+            go_sum: GoSum::default(),
+            scratch,
+        })
+    }
+
     /// Copies the go.mod of a directory, or a go.mod file, into `scratch`.
     pub(crate) fn local(
         kind: RootKind,
@@ -164,71 +82,70 @@ impl Root {
     ) -> Result<(Self, Vec<Warning>)> {
         let directory = file.parent().unwrap_or(Path::new("."));
         let name = if kind == RootKind::Module { directory } else { file }.display().to_string();
-        let read = |file: &Path| fs::read(file).map_err(|error| Error::io(file, "could not be read", &error));
-        let copy = scratch.join("go.mod");
-        write(&copy, &read(file)?)?;
-        // The user's own file, which is only read, so that an error in it names its place.
-        let absolute = std::path::absolute(file).map_err(|error| Error::io(file, "could not be found", &error))?;
-        let json = GoModJson::read(go, &absolute, &name)?;
-        check_go_line(&json.go, go, &name)?;
-        let mut local = Vec::new();
-        for replace in json.local() {
-            let target = directory.join(&replace.new.path);
-            if !target.join("go.mod").is_file() {
-                return Err(Error::new(
-                    ErrorKind::ReplacementMissing,
-                    format!(
-                        "{name}: go.mod replaces {} by {}, where no go.mod is",
-                        replace.old.text(),
-                        replace.new.path
-                    ),
-                )
-                .hint("work from a whole checkout; the directories that a go.mod names are not part of a bundle"));
-            }
-            let target =
-                std::path::absolute(&target).map_err(|error| Error::io(&target, "could not be found", &error))?;
-            let edit = format!("-replace={}={}", replace.old.text(), target.display());
-            go.must(&scratch, &["mod", "edit", &edit], &name)?;
-            local.push(GoModJson::read(go, &target.join("go.mod"), &name)?.local_module(Some(replace.old.text())));
-        }
+        let (json, local) = copy_go_mod(file, &scratch, &name, &BTreeMap::new(), go)?;
         let sum_file = file.with_extension("sum");
         let go_sum = if sum_file.is_file() { read_go_sum(&sum_file)? } else { GoSum::default() };
         let has_sources = kind == RootKind::Module;
-        let mut warnings = if has_sources { warnings_about(directory, &name) } else { Vec::new() };
+        let mut warnings = if has_sources { surroundings::warnings_about(directory, &name) } else { Vec::new() };
         warnings.extend(has_sources.then(|| json.sums_lacking(&go_sum, &name)).flatten());
-        let root = Self {
-            header: HeaderRoot { local: sorted(local.into_iter()), ..header_root(kind, level, &json, None) },
-            go_mod: read(&copy)?,
-            ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),
-            has_queries: json.has_queries(),
-            sources: has_sources.then(|| directory.to_owned()),
-            name,
-            scratch,
-            go_sum,
-        };
-        Ok((root, warnings))
+        let packages = if has_sources { Packages::In(directory.to_owned()) } else { Packages::None };
+        let header = HeaderRoot { local, ..header_root(kind, level, &json, None) };
+        Ok((Self { go_sum, ..Self::new(name, header, &json, scratch, packages)? }, warnings))
     }
 
-    /// Writes a go.mod that requires one module version: its life as a dependency.
-    pub(crate) fn dependency(version: &ModuleVersion, level: Level, scratch: PathBuf, go: &Go) -> Result<Self> {
-        // The newest language that this go knows: no dependency may ask for more, and any since 1.17 prunes alike.
-        let language = go.version().trim_start_matches("go");
-        let text = format!(
-            "module modferry.invalid/scratch\n\ngo {language}\n\nrequire {} {}\n",
-            version.path(),
-            version.version()
-        );
+    /// Writes a go.mod that requires one module version, and a package that imports all of its own: its life as a
+    /// dependency.
+    pub(crate) fn dependency(
+        version: &ModuleVersion,
+        level: Level,
+        scratch: PathBuf,
+        resolver: &Resolver<'_>,
+    ) -> Result<Self> {
+        let go = resolver.plain;
+        let name = version.to_string();
+        let text = scratch_go_mod(go, &format!("\nrequire {} {}\n", version.path(), version.version()));
         write(&scratch.join("go.mod"), text.as_bytes())?;
-        Ok(Self {
-            name: version.to_string(),
-            header: HeaderRoot::version(RootKind::Version, level, version),
-            go_mod: text.into_bytes(),
-            ignored: Vec::new(),
-            has_queries: false,
-            sources: None,
-            go_sum: GoSum::default(),
-            scratch,
-        })
+        let packages = resolver.importable(version, &scratch)?;
+        let header = HeaderRoot::version(RootKind::Version, level, version);
+        if packages.is_empty() {
+            let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
+            return Self::new(name, header, &json, scratch, Packages::None);
+        }
+        let imports: String = packages.iter().map(|package| format!("import _ \"{package}\"\n")).collect();
+        write(&scratch.join("imports.go"), format!("package scratch\n\n{imports}").as_bytes())?;
+        write(&scratch.join("go.mod"), text.as_bytes())?;
+        // What it requires of others stands in a go.mod that go has tidied, as it will in that of whoever takes it.
+        let tidied = go.run(&scratch, &["mod", "tidy", "-e"], &mut || {})?;
+        let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
+        let is_kept = json.requires().any(|require| require.text() == name);
+        if tidied.status.success() && is_kept {
+            return Self::new(name, header, &json, scratch, Packages::Made);
+        }
+        write(&scratch.join("go.mod"), text.as_bytes())?;
+        let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
+        Self::new(name, header, &json, scratch, Packages::Made)
+    }
+
+    /// Makes a module of its own that has a program as its tool.
+    pub(crate) fn tool(package: &str, query: &str, level: Level, scratch: PathBuf, go: &Go) -> Result<Self> {
+        let name = format!("{package}@{query}");
+        write(&scratch.join("go.mod"), scratch_go_mod(go, "").as_bytes())?;
+        let knows_tools = version_numbers(go.version()) >= TOOL_LINES || go.version().starts_with("devel");
+        let get: &[&str] = if knows_tools { &["get", "-tool", &name] } else { &["get", &name] };
+        go.must(&scratch, get, &name)?;
+        if !knows_tools {
+            let text = format!("//go:build tools\n\npackage scratch\n\nimport _ \"{package}\"\n");
+            write(&scratch.join("tools.go"), text.as_bytes())?;
+        }
+        let arguments = ["list", "-f", "{{with .Module}}{{.Path}}@{{.Version}}{{end}}", package];
+        let printed = go.must(&scratch, &arguments, &name)?.stdout;
+        let version: ModuleVersion = String::from_utf8_lossy(&printed).trim().parse().map_err(|invalid| {
+            Error::new(ErrorKind::GoFailed, format!("{name}: go names no module of it")).because(format!("{invalid}"))
+        })?;
+        let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
+        let header =
+            HeaderRoot { package: Some(package.to_owned()), ..HeaderRoot::version(RootKind::Tool, level, &version) };
+        Self::new(name, header, &json, scratch, Packages::Made)
     }
 
     /// Copies the go.mod of a module version: its life as the main module.
@@ -241,10 +158,8 @@ impl Root {
     ) -> Result<Self> {
         let go = resolver.plain;
         let name = version.to_string();
-        let bytes = fs::read(go_mod).map_err(|error| Error::io(go_mod, "could not be read", &error))?;
-        let copy = scratch.join("go.mod");
-        write(&copy, &bytes)?;
-        let json = GoModJson::read(go, &copy, &name)?;
+        write(&scratch.join("go.mod"), &read(go_mod)?)?;
+        let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
         check_go_line(&json.go, go, &name)?;
         if let Some(replace) = json.local().next() {
             return Err(Error::new(
@@ -252,26 +167,134 @@ impl Root {
                 format!("{name}: its go.mod replaces {} by the directory {}", replace.old.text(), replace.new.path),
             ));
         }
-        Ok(Self {
-            header: header_root(RootKind::Version, level, &json, Some(version)),
-            go_mod: bytes,
-            ignored: Vec::new(),
-            has_queries: json.has_queries(),
-            sources: Some(module_cache::extracted_dir(resolver.module_cache, version)),
-            go_sum: GoSum::default(),
-            name,
-            scratch,
-        })
+        let packages = Packages::In(module_cache::extracted_dir(resolver.module_cache, version));
+        let header = header_root(RootKind::Version, level, &json, Some(version));
+        Self::new(name, header, &json, scratch, packages)
+    }
+
+    /// Whether go leaves requirements of requirements out of its graph: since go 1.17.
+    pub(crate) fn is_pruned(&self) -> bool {
+        version_numbers(&self.header.go) >= PRUNED || matches!(self.packages, Packages::Made)
+    }
+
+    /// Whether an older go may be asked to take it, and sees more of the graph then.
+    pub(crate) fn has_older_view(&self) -> bool {
+        let (major, minor, _) = version_numbers(&self.header.go);
+        ((1, 17)..=(1, 20)).contains(&(major, minor))
+    }
+
+    /// Whether it has packages that go can load.
+    pub(crate) fn has_packages(&self) -> bool {
+        !matches!(self.packages, Packages::None)
+    }
+
+    /// Whether it is the user's own project, of which the user can change something.
+    pub(crate) fn is_of_user(&self) -> bool {
+        self.header.kind == RootKind::Module
+    }
+
+    /// The user's own sources.
+    pub(crate) fn sources(&self) -> Option<&Path> {
+        match &self.packages {
+            Packages::In(directory) if self.is_of_user() => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// Brings the heads of its Go files into the scratch directory, once.
+    pub(crate) fn copy_packages(&self, resolver: &Resolver<'_>) -> Result<()> {
+        let Packages::In(directory) = &self.packages else { return Ok(()) };
+        if self.is_copied.replace(true) {
+            return Ok(());
+        }
+        let is_empty = || fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none());
+        if self.header.kind == RootKind::Version && is_empty() {
+            // What stands for an unpacked module is in the way of one.
+            let _ = fs::remove_dir(directory);
+            resolver.plain.must(&self.scratch, &["mod", "download", &self.name], &self.name)?;
+        }
+        skeleton::copy(directory, &self.scratch)
     }
 
     /// Puts the copy of the go.mod back as it was made: `-mod=mod` lets go rewrite it, and the next command must see
     /// what the user's go sees.
     pub(crate) fn restore(&self) -> Result<()> {
-        write(&self.scratch.join("go.mod"), &self.go_mod)
+        self.put(&self.go_mod)
+    }
+
+    /// Makes the copy of the go.mod this one.
+    pub(crate) fn put(&self, go_mod: &[u8]) -> Result<()> {
+        write(&self.scratch.join("go.mod"), go_mod)
+    }
+
+    /// The copy of the go.mod as go has left it.
+    pub(crate) fn current(&self) -> Result<Vec<u8>> {
+        read(&self.scratch.join("go.mod"))
     }
 }
 
-fn header_root(kind: RootKind, level: Level, json: &GoModJson, version: Option<&ModuleVersion>) -> HeaderRoot {
+/// The go.mod of a module of ours. Its go line is the newest that this go knows: no dependency may ask for more, and any since
+/// 1.17 prunes alike.
+fn scratch_go_mod(go: &Go, rest: &str) -> String {
+    format!("module modferry.invalid/scratch\n\ngo {}\n{rest}", go.version().trim_start_matches("go"))
+}
+
+/// Copies a go.mod into a directory with its replacements by directories made absolute; `moved` are directories that have a
+/// copy. Gives what stands in it, and what bundle.json says of those directories.
+pub(crate) fn copy_go_mod(
+    file: &Path,
+    to: &Path,
+    name: &str,
+    moved: &BTreeMap<PathBuf, PathBuf>,
+    go: &Go,
+) -> Result<(GoModJson, Vec<Local>)> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    write(&to.join("go.mod"), &read(file)?)?;
+    // The user's own file, which is only read, so that an error in it names its place.
+    let json = GoModJson::read(go, &absolute(file)?, name)?;
+    check_go_line(&json.go, go, name)?;
+    let mut local = Vec::new();
+    for replace in json.local() {
+        let target = replaced_by(directory, replace, "go.mod", name)?;
+        let place = moved.get(&target).unwrap_or(&target);
+        let edit = format!("-replace={}={}", replace.old.text(), place.display());
+        go.must(to, &["mod", "edit", &edit], name)?;
+        local.push(GoModJson::read(go, &target.join("go.mod"), name)?.local_module(Some(replace.old.text())));
+    }
+    local.sort();
+    Ok((json, local))
+}
+
+/// The directory that a line of go.mod or go.work replaces a module by.
+pub(crate) fn replaced_by(directory: &Path, replace: &ReplaceJson, file: &str, name: &str) -> Result<PathBuf> {
+    let target = directory.join(&replace.new.path);
+    if target.join("go.mod").is_file() {
+        return absolute(&target);
+    }
+    let message = format!("{name}: {file} replaces {} by {}, where no go.mod is", replace.old.text(), replace.new.path);
+    Err(Error::new(ErrorKind::ReplacementMissing, message)
+        .hint(format!("work from a whole checkout; the directories that a {file} names are not part of a bundle")))
+}
+
+/// A path from the root on, without `.` and `..` in it.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    let failed = |error: std::io::Error| Error::io(path, "could not be found", &error);
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).map_err(failed)?.components() {
+        match part {
+            std::path::Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    Ok(plain)
+}
+
+pub(crate) fn header_root(
+    kind: RootKind,
+    level: Level,
+    json: &GoModJson,
+    version: Option<&ModuleVersion>,
+) -> HeaderRoot {
     let by_version = json.replaces().filter(|replace| !replace.new.version.is_empty());
     HeaderRoot {
         kind,
@@ -288,14 +311,8 @@ fn header_root(kind: RootKind, level: Level, json: &GoModJson, version: Option<&
     }
 }
 
-fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let mut items: Vec<T> = items.collect();
-    items.sort();
-    items
-}
-
 /// Whether the go line can be met; the child does not switch toolchains any more.
-fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
+pub(crate) fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
     if line.is_empty() || version_numbers(line) <= version_numbers(go.version()) || go.version().starts_with("devel") {
         return Ok(());
     }
@@ -306,7 +323,7 @@ fn check_go_line(line: &str, go: &Go, name: &str) -> Result<()> {
     .hint(format!("install Go {line} or newer, or let it be fetched: --go {line}, or GOTOOLCHAIN=auto")))
 }
 
-fn read_go_sum(file: &Path) -> Result<GoSum> {
+pub(crate) fn read_go_sum(file: &Path) -> Result<GoSum> {
     let size = fs::metadata(file).map_err(|error| Error::io(file, "could not be read", &error))?.len();
     if size > go_sum::MAX_BYTES {
         return Err(Error::new(ErrorKind::Root, format!("{}: larger than 64 MiB", file.display())));
@@ -319,83 +336,10 @@ fn read_go_sum(file: &Path) -> Result<GoSum> {
     })
 }
 
-/// Names what in the directory will stop go inside, though it does not stop the bundle.
-fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut warn = |message: String, hint: &str| warnings.push(Warning::new(message, Some(hint)));
-    if let Ok(text) = fs::read_to_string(directory.join("go.work")) {
-        let others = members_of(&text).filter(|member| !matches!(member.as_str(), "." | "./")).count();
-        if others > 0 && members_of(&text).all(|member| directory.join(member).join("go.mod").is_file()) {
-            warn(
-                format!("{name}: go.work is passed over: the bundle is for this module alone"),
-                "name the other modules as further roots, and build inside with GOWORK=off",
-            );
-        }
-        for member in members_of(&text).filter(|member| !directory.join(member).join("go.mod").is_file()) {
-            warn(
-                format!("{name}: go.work names {member}, where no go.mod is; go commands there will fail"),
-                "a module zip carries the go.work of its repository but not the other modules: remove it, or set GOWORK=off",
-            );
-        }
-    }
-    let vendor = directory.join("vendor");
-    let hint = "a module zip carries a stub of vendor: remove it, or build with -mod=mod";
-    match fs::read_to_string(vendor.join("modules.txt")) {
-        Ok(text) => {
-            let mut packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-            if let Some(package) = packages.find(|package| !vendor.join(package).is_dir()) {
-                warn(
-                    format!(
-                        "{name}: vendor does not have {package}, which its modules.txt names; go build there will fail"
-                    ),
-                    hint,
-                );
-            }
-        }
-        Err(_) if vendor.is_dir() => {
-            warn(format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"), hint);
-        }
-        Err(_) => {}
-    }
-    warnings
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).map_err(|error| Error::io(file, "could not be read", &error))
 }
 
-/// The directories of the `use` lines of a go.work.
-fn members_of(go_work: &str) -> impl Iterator<Item = String> {
-    let mut in_use = false;
-    let lines = go_work.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
-    lines.filter_map(move |line| {
-        let quoted =
-            |member: &str| Some(member.trim().trim_matches(['"', '`']).to_owned()).filter(|member| !member.is_empty());
-        match line.as_str() {
-            ")" => {
-                in_use = false;
-                None
-            }
-            member if in_use => quoted(member),
-            line => match line.strip_prefix("use")?.trim_start() {
-                "(" => {
-                    in_use = true;
-                    None
-                }
-                member if line.len() > "use".len() => quoted(member),
-                _ => None,
-            },
-        }
-    })
-}
-
-fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(file, bytes).map_err(|error| Error::io(file, "could not be written", &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn go_work_members_are_read_from_lines_and_blocks() {
-        let text = "go 1.26\nuse ./a // one\nuse (\n\t./b\n\t\"./c d\"\n)\nreplace x => y\n";
-        assert_eq!(members_of(text).collect::<Vec<_>>(), ["./a", "./b", "./c d"]);
-    }
 }

@@ -7,7 +7,7 @@
 //! The zips come like all others. `go mod download` judges them, without unpacking 250 MB each: for toolchains it asks the
 //! checksum database whatever else is set.
 
-use crate::bundle::ahead::Ahead;
+use crate::bundle::ahead::{Ahead, Trees};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::{self, Go, version_numbers};
@@ -79,6 +79,11 @@ impl fmt::Display for Platform {
 }
 
 impl Platform {
+    /// As people write it: `linux/amd64`.
+    pub(crate) fn slashed(&self) -> String {
+        format!("{}/{}", self.os, self.arch)
+    }
+
     /// The platform that this program was built for, in Go's names.
     pub fn here() -> Self {
         let os = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
@@ -150,6 +155,7 @@ pub(crate) struct Toolchains<'a> {
 pub(crate) struct Fetched {
     pub(crate) roots: Vec<Root>,
     pub(crate) observations: Vec<Observation>,
+    pub(crate) versions: Vec<ModuleVersion>,
 }
 
 #[derive(Deserialize)]
@@ -203,6 +209,7 @@ impl Toolchains<'_> {
         }
         self.download(&whole)?;
         self.infos(&infos)?;
+        fetched.versions.clone_from(&whole);
         fetched.roots = whole.iter().map(|version| Root::version(RootKind::Toolchain, Level::All, version)).collect();
         Ok(fetched)
     }
@@ -227,7 +234,7 @@ impl Toolchains<'_> {
             fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
         }
         if let Some(ahead) = self.ahead {
-            ahead.fetch(versions, self.sources, &GoSum::default())?;
+            ahead.fetch(versions, self.sources, &GoSum::default(), Trees::None)?;
         }
         let names: Vec<String> = versions.iter().map(ToString::to_string).collect();
         let mut arguments = vec!["mod", "download", "-json"];

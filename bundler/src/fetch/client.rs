@@ -112,29 +112,39 @@ impl Client {
 
     /// Asks once. A body of 200 that is larger than `limit` bytes is a failure.
     pub(crate) fn get(&self, url: &str, limit: u64, to: &mut dyn Sink) -> Result<Reply, Failure> {
+        let mut response = self.follow(url, Method::Get)?;
+        let status = response.status().as_u16();
+        let retry_after = header_of(&response, header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        let mut body = response.body_mut().as_reader();
+        if status == 200 {
+            let size = self.pass(&mut body, limit, to)?;
+            return Ok(Reply { status, retry_after, size, words: Vec::new() });
+        }
+        let mut words = Vec::new();
+        // Of a refusal any words will do.
+        let _ = body.take(MAX_WORDS).read_to_end(&mut words);
+        Ok(Reply { status, retry_after, size: 0, words })
+    }
+
+    /// Asks once for the size of what a GET would give; none where the server does not say it.
+    pub(crate) fn size(&self, url: &str) -> Result<Option<u64>, Failure> {
+        let response = self.follow(url, Method::Head)?;
+        let size = header_of(&response, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        Ok(size.filter(|_| response.status().as_u16() == 200))
+    }
+
+    /// Asks until the answer is no redirect.
+    fn follow(&self, url: &str, method: Method) -> Result<Response, Failure> {
         let mut url: Uri = url.parse().map_err(|_| Failure::Lasting("not a URL".to_owned()))?;
         for _ in 0..=MAX_REDIRECTS {
-            let mut response = self.ask(&url)?;
-            let status = response.status().as_u16();
-            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-            if matches!(status, 301 | 302 | 303 | 307 | 308)
-                && let Some(location) = header(header::LOCATION)
-            {
-                url = redirected(&url, location)
-                    .ok_or_else(|| Failure::Lasting(format!("redirects to {location:?}, where no request goes")))?;
-                continue;
-            }
-            let retry_after = header(header::RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-            let retry_after = retry_after.map(Duration::from_secs);
-            let mut body = response.body_mut().as_reader();
-            if status == 200 {
-                let size = self.pass(&mut body, limit, to)?;
-                return Ok(Reply { status, retry_after, size, words: Vec::new() });
-            }
-            let mut words = Vec::new();
-            // Of a refusal any words will do.
-            let _ = body.take(MAX_WORDS).read_to_end(&mut words);
-            return Ok(Reply { status, retry_after, size: 0, words });
+            let response = self.ask(&url, method)?;
+            let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            let Some(location) = header_of(&response, header::LOCATION).filter(|_| is_redirect) else {
+                return Ok(response);
+            };
+            url = redirected(&url, location)
+                .ok_or_else(|| Failure::Lasting(format!("redirects to {location:?}, where no request goes")))?;
         }
         Err(Failure::Lasting(format!("more than {MAX_REDIRECTS} redirects")))
     }
@@ -169,12 +179,15 @@ impl Client {
         }
     }
 
-    fn ask(&self, url: &Uri) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+    fn ask(&self, url: &Uri, method: Method) -> Result<Response, Failure> {
         let is_https = url.scheme_str() == Some("https");
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let agent = self.agent(self.proxies.proxy(is_https, host, port))?;
-        let mut request = agent.get(url);
+        let mut request = match method {
+            Method::Get => agent.get(url),
+            Method::Head => agent.head(url),
+        };
         let in_url = url.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(login, _)| {
             let (name, password) = login.split_once(':').unwrap_or((login, ""));
             (unescaped(name), unescaped(password))
@@ -217,6 +230,18 @@ impl Client {
             .or_insert_with(|| Agent::with_parts(config, DefaultConnector::default(), Addresses::default()))
             .clone())
     }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Head,
+}
+
+fn header_of(response: &Response, name: header::HeaderName) -> Option<&str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The target of a redirect; none if no request may go there.

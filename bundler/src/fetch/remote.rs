@@ -211,6 +211,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The size of what is at `path` under `base`, asked for once; none where that is not known. It is for information, and
+    /// nothing waits for it.
+    pub(crate) fn size(&self, base: &Base, path: &str) -> Option<u64> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        match base {
+            Base::Directory(directory) => {
+                directory.join(path).metadata().ok().filter(fs::Metadata::is_file).map(|meta| meta.len())
+            }
+            Base::Http(_) => self.client.size(&base.url(path)).ok().flatten(),
+        }
+    }
+
     fn file(&self, path: &Path, limit: u64, to: &mut dyn Sink) -> Result<Passed> {
         let failed = |error: &io::Error| Error::io(path, "could not be read", error);
         // Nobody waits for the other end of a pipe here: that could not be interrupted.

@@ -131,7 +131,8 @@ fn what_is_missing_is_said_and_the_connection_goes_on() {
         ("/ex.org/none/@v/list", "not in this mirror: ex.org/none\nhere: no complete version of ex.org/none\n"),
         (
             "/ex.org/c/@v/v1.0.0.zip",
-            "not in this mirror: ex.org/c@v1.0.0 (.zip)\nhere: no complete version of ex.org/c\n",
+            "not in this mirror: ex.org/c@v1.0.0 (.zip)\nleft out: only its go.mod came, by the level of the bundle; \
+             --level all brings the zip, and so does a root of its own\nhere: no complete version of ex.org/c\n",
         ),
         ("/sumdb/sum.golang.org/latest", "not in this mirror: the head of sum.golang.org\n"),
         ("/sumdb/other.example/supported", "not in this mirror: the checksum database other.example\n"),

@@ -1,0 +1,408 @@
+//! The closures of all roots, brought together, with what there is to say about them.
+
+use crate::bundle::ahead::Ahead;
+use crate::bundle::records::Records;
+use crate::bundle::request::Request;
+use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
+use crate::bundle::root::Root;
+use crate::bundle::toolchains::{self, Platform};
+use crate::bundle::workspace::Workspace;
+use crate::bundle::{Options, Summary, go_mod_json, imports, seal, surroundings};
+use crate::context::{Context, Event};
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::go_command;
+use crate::module_cache;
+use crate::work_space::WorkSpace;
+use modferry_format::go_sum::GoSum;
+use modferry_format::header::{
+    Counts, DEFAULT_CHANNEL, DRAFT, FORMAT, Header, Level, LevelCost, NotCarried, Observation, Root as HeaderRoot,
+    RootKind,
+};
+use modferry_format::{BundlePath, ModulePath, ModuleVersion};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What resolving has brought together.
+#[derive(Default)]
+pub(crate) struct Closure {
+    pub(crate) roots: Vec<HeaderRoot>,
+    pub(crate) observations: BTreeSet<Observation>,
+    refused: BTreeSet<Refused>,
+    without_info: BTreeSet<ModuleVersion>,
+    warnings: Vec<Warning>,
+    /// Versions of Go that the roots ask for.
+    pub(crate) toolchains: BTreeSet<String>,
+    /// What the go.sum files of the projects and those of the child state.
+    pub(crate) statements: seal::Statements,
+    /// What level `build` has zips of, and what level `all` has.
+    named: BTreeSet<ModuleVersion>,
+    selected: BTreeSet<ModuleVersion>,
+    /// What every level has zips of: toolchains.
+    pub(crate) always: BTreeSet<ModuleVersion>,
+    costs: Vec<LevelCost>,
+}
+
+impl Closure {
+    pub(crate) fn warn(&mut self, context: &Context<'_>, warning: Warning) {
+        context.progress.event(Event::Warning(&warning));
+        self.warnings.push(warning);
+    }
+
+    /// Resolves one root with all its lives.
+    pub(crate) fn add(
+        &mut self,
+        request: &Request,
+        options: &Options,
+        number: usize,
+        space: &WorkSpace,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let context = resolver.context;
+        context.progress.event(Event::Note(&format!("resolving {}", request.name())));
+        let scratch = |life: &str| space.scratch(&format!("{number}-{life}"));
+        let level = options.level.unwrap_or(Level::Work);
+        match request {
+            Request::Directory(directory) => {
+                let go_work = directory.join("go.work");
+                let is_off = context.environment.get("GOWORK").is_some_and(|value| value == "off");
+                if go_work.is_file() && !is_off && surroundings::has_all_members(&go_work) {
+                    return self.add_workspace(&go_work, level, number, space, resolver);
+                }
+                self.add_module(&directory.join("go.mod"), level, &options.platforms, scratch("module")?, resolver)
+            }
+            Request::Workspace(go_work) => self.add_workspace(go_work, level, number, space, resolver),
+            Request::GoModFile(file) => {
+                if options.level.is_some_and(|level| level != Level::All) {
+                    let message = format!("{}: is a go.mod file alone, which has no packages to load", file.display());
+                    return Err(Error::new(ErrorKind::Usage, message)
+                        .hint("level all does without; name the directory of the module for other levels"));
+                }
+                let (root, warnings) =
+                    Root::local(RootKind::GoMod, Level::All, file, scratch("module")?, resolver.plain)?;
+                warnings.into_iter().for_each(|warning| self.warn(context, warning));
+                self.add_local(root, resolver)
+            }
+            Request::Version { module, query } => {
+                let version = self.version(module, query, &scratch("query")?, resolver)?;
+                self.add_version(&version, level, scratch, resolver)
+            }
+            Request::Tool { package, query } => self.add_tool(package, query, level, scratch, resolver),
+        }
+    }
+
+    fn add_module(
+        &mut self,
+        go_mod: &Path,
+        level: Level,
+        platforms: &[Platform],
+        scratch: PathBuf,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let (mut root, warnings) = Root::local(RootKind::Module, level, go_mod, scratch, resolver.plain)?;
+        warnings.into_iter().for_each(|warning| self.warn(resolver.context, warning));
+        if level == Level::Build {
+            root.header.platforms = go_mod_json::sorted(platforms.iter().map(Platform::slashed));
+        }
+        self.add_local(root, resolver)
+    }
+
+    fn add_local(&mut self, root: Root, resolver: &Resolver<'_>) -> Result<()> {
+        self.resolve(&root, resolver)?;
+        self.statements.push((format!("go.sum of {}", root.name), root.go_sum));
+        self.roots.push(root.header);
+        Ok(())
+    }
+
+    /// A workspace, and each of its modules for what is done with GOWORK=off.
+    fn add_workspace(
+        &mut self,
+        go_work: &Path,
+        level: Level,
+        number: usize,
+        space: &WorkSpace,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let context = resolver.context;
+        let workspace =
+            Workspace::open(go_work, level, space.scratch(&format!("{number}-workspace"))?, resolver.plain)?;
+        resolver.check_workspace(&workspace)?;
+        self.toolchains.extend(fs::read(go_work).ok().and_then(|text| toolchains::asked_by(&text)));
+        let resolved = resolver.workspace(&workspace)?;
+        self.take(resolved, context);
+        self.state(&workspace.dir.join("go.work.sum"), &workspace.name)?;
+        self.statements.push((format!("go.work.sum of {}", workspace.name), workspace.go_sum));
+        self.roots.push(workspace.header);
+        if level == Level::Build {
+            return Ok(());
+        }
+        for (member, go_mod) in workspace.members.iter().enumerate() {
+            context.progress.event(Event::Note(&format!("resolving {} alone", go_mod.display())));
+            let scratch = space.scratch(&format!("{number}-member-{member}"))?;
+            match self.add_module(go_mod, level, &[], scratch, resolver) {
+                // It counts on its neighbours; with them it is carried.
+                Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::GoFailed) => {
+                    let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
+                    let message =
+                        format!("{}: does not resolve outside its workspace: {error}{cause}", go_mod.display());
+                    self.warn(
+                        context,
+                        Warning::new(message, Some("inside, GOWORK=off will fail for it as it does here")),
+                    );
+                }
+                added => added?,
+            }
+        }
+        Ok(())
+    }
+
+    fn add_version(
+        &mut self,
+        version: &ModuleVersion,
+        level: Level,
+        scratch: impl Fn(&str) -> Result<PathBuf>,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let context = resolver.context;
+        let dependency = Root::dependency(version, level, scratch("dependency")?, resolver)?;
+        let mut header = dependency.header.clone();
+        self.resolve(&dependency, resolver)?;
+        if let Some(go_mod) =
+            module_cache::versions(resolver.module_cache)?.get(version).and_then(|files| files.go_mod.clone())
+        {
+            let main = Root::main_module(version, level, &go_mod, scratch("main")?, resolver)
+                .and_then(|root| self.resolve(&root, resolver).map(|()| root.header));
+            match main {
+                Ok(main) => header = main,
+                Err(error) if error.kind == ErrorKind::Interrupted || error.kind == ErrorKind::NoSpace => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
+                    let message = format!(
+                        "{version}: carried as a dependency only; as a main module it does not resolve: {error}{cause}"
+                    );
+                    self.warn(
+                        context,
+                        Warning::new(message, Some("to work on the module itself, bundle a checkout of it")),
+                    );
+                }
+            }
+        }
+        self.roots.push(header);
+        Ok(())
+    }
+
+    /// A program: as a tool of a module, and as `go install` sees it, in the graph of its own module.
+    fn add_tool(
+        &mut self,
+        package: &str,
+        query: &str,
+        level: Level,
+        scratch: impl Fn(&str) -> Result<PathBuf>,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let root = Root::tool(package, query, level, scratch("tool")?, resolver.plain)?;
+        let version = root.header.version.clone().unwrap_or_default();
+        if version != query {
+            let (module, query) = (root.header.module.clone(), query.to_owned());
+            self.observations.insert(Observation { module, query, version: version.clone() });
+        }
+        self.resolve(&root, resolver)?;
+        self.warnings_of(resolver.installed(&format!("{package}@{version}"), &scratch("install")?)?, resolver.context);
+        self.roots.push(root.header);
+        Ok(())
+    }
+
+    fn warnings_of(&mut self, warnings: impl IntoIterator<Item = Warning>, context: &Context<'_>) {
+        warnings.into_iter().for_each(|warning| self.warn(context, warning));
+    }
+
+    /// The version that a query means today, which is noted.
+    fn version(
+        &mut self,
+        module: &ModulePath,
+        query: &str,
+        scratch: &Path,
+        resolver: &Resolver<'_>,
+    ) -> Result<ModuleVersion> {
+        if let Ok(version) = format!("{module}@{query}").parse() {
+            return Ok(version);
+        }
+        let version = resolver.query(module.as_str(), query, scratch)?;
+        let (module, query) = (module.to_string(), query.to_owned());
+        self.observations.insert(Observation { module, query, version: version.version().to_string() });
+        Ok(version)
+    }
+
+    fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>) -> Result<()> {
+        let context = resolver.context;
+        if root.sources().is_some() || matches!(root.header.kind, RootKind::GoMod | RootKind::Version) {
+            self.toolchains.extend(toolchains::asked_by(&root.go_mod));
+        }
+        let resolved = resolver.closure(root)?;
+        if let Some(sources) = root.sources() {
+            self.warnings_of(imports::warnings(&root.name, sources, &root.ignored, &resolved.paths), context);
+        }
+        self.take(resolved, context);
+        self.state(&root.scratch.join("go.sum"), &root.name)
+    }
+
+    fn take(&mut self, resolved: Resolved, context: &Context<'_>) {
+        self.warnings_of(resolved.warnings, context);
+        self.named.extend(resolved.named);
+        self.selected.extend(resolved.selected);
+        for refused in resolved.refused {
+            if !self.refused.contains(&refused) {
+                self.warn(context, resolve::refused_warning(&refused));
+            }
+            self.refused.insert(refused);
+        }
+    }
+
+    /// Takes what go has verified as a statement.
+    fn state(&mut self, sum: &Path, name: &str) -> Result<()> {
+        if let Ok(text) = fs::read_to_string(sum) {
+            let sums = GoSum::parse(&text).map_err(|invalid| {
+                Error::new(ErrorKind::GoFailed, format!("{name}: go wrote a go.sum that cannot be read"))
+                    .because(invalid.to_string())
+            })?;
+            self.statements.push(("go, after its checks".to_owned(), sums));
+        }
+        Ok(())
+    }
+
+    /// Finds out what other levels would carry, as far as that takes no more than asking for sizes.
+    pub(crate) fn compare_levels(
+        &mut self,
+        level: Level,
+        carried: &module_cache::Versions,
+        ahead: &Ahead<'_>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let size = |files: &module_cache::Files| {
+            files.zip.as_ref().and_then(|zip| fs::metadata(zip).ok()).map(|meta| meta.len())
+        };
+        let here: BTreeMap<&ModuleVersion, u64> =
+            carried.iter().filter_map(|(version, files)| Some((version, size(files)?))).collect();
+        if here.is_empty() || self.selected.is_empty() {
+            return Ok(());
+        }
+        let cost = |level, versions: &BTreeSet<&ModuleVersion>| {
+            let bytes = versions.iter().map(|version| here.get(version).copied().unwrap_or(0)).sum();
+            LevelCost { level, zips: versions.len() as u64, bytes: Some(bytes) }
+        };
+        let here_of = |versions: &BTreeSet<ModuleVersion>| -> BTreeSet<&ModuleVersion> {
+            let wanted = versions.iter().chain(&self.always);
+            wanted.filter_map(|version| here.get_key_value(version).map(|(version, _)| *version)).collect()
+        };
+        let all: BTreeSet<&ModuleVersion> = here.keys().copied().collect();
+        let mut costs = Vec::new();
+        if level > Level::Build {
+            costs.push(cost(Level::Build, &here_of(&self.named)));
+        }
+        if level > Level::All {
+            costs.push(cost(Level::All, &here_of(&self.selected)));
+        }
+        costs.push(cost(level, &all));
+        if level < Level::All {
+            let refused: BTreeSet<&ModuleVersion> = self.refused.iter().map(|refused| &refused.version).collect();
+            let is_more = |version: &&ModuleVersion| !here.contains_key(version) && !refused.contains(version);
+            let more: Vec<ModuleVersion> = self.selected.iter().filter(is_more).cloned().collect();
+            context.progress.event(Event::Step("comparing levels"));
+            let sizes = ahead.sizes(&more)?;
+            let carried = cost(level, &all);
+            let bytes = (sizes.len() == more.len()).then(|| carried.bytes.unwrap_or(0) + sizes.iter().sum::<u64>());
+            costs.push(LevelCost { level: Level::All, zips: carried.zips + more.len() as u64, bytes });
+        }
+        self.costs = costs;
+        Ok(())
+    }
+
+    /// Versions whose info upstream does not give: fatal where a zip is carried, else a recorded warning.
+    pub(crate) fn note_missing(
+        &mut self,
+        cached: &module_cache::Versions,
+        missing: &[Refused],
+        context: &Context<'_>,
+    ) -> Result<()> {
+        for (version, files) in cached {
+            let words =
+                missing.iter().find(|refused| refused.version == *version).map_or("", |refused| refused.words.as_str());
+            if files.go_mod.is_none() || (files.zip.is_some() && files.info.is_none()) {
+                return Err(go_command::explain(&format!("{version}: its info or go.mod could not be fetched"), words));
+            }
+            if files.info.is_none() {
+                let words = words.lines().next().unwrap_or_default();
+                let message = format!(
+                    "{version}: upstream has no info for it ({words}); it is in the graph only, and no command asks for it"
+                );
+                self.warn(context, Warning::new(message, None));
+                self.without_info.insert(version.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn not_carried(&self) -> Vec<NotCarried> {
+        // The words of upstream stay out: they may name hosts and paths of this machine.
+        let file = |path: BundlePath, reason: &str| NotCarried { path: path.to_string(), reason: reason.to_owned() };
+        let infos = self
+            .without_info
+            .iter()
+            .map(|version| file(BundlePath::Info(version.clone()), "upstream has no info for it"));
+        let zips = self.refused.iter().map(|refused| {
+            file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
+        });
+        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
+        files.sort();
+        files
+    }
+
+    pub(crate) fn header(&self, created: jiff::Timestamp, go: &str, records: &Records) -> Header {
+        Header {
+            format: FORMAT,
+            requires_features: Vec::new(),
+            draft: DRAFT,
+            channel: DEFAULT_CHANNEL.to_owned(),
+            created: created.to_string(),
+            tool: concat!("modferry ", env!("CARGO_PKG_VERSION")).to_owned(),
+            go: go.to_owned(),
+            roots: sorted(self.roots.clone()),
+            base: records.base.clone(),
+            without_record: records.without_record.clone(),
+            databases: records.databases(),
+            observations: self.observations.iter().cloned().collect(),
+            not_carried: self.not_carried(),
+            counts: Counts::default(),
+            bytes: 0,
+            levels: self.costs.clone(),
+            closure: Vec::new(),
+        }
+    }
+
+    pub(crate) fn summary(self, go: &str, counts: Counts, bytes: u64) -> Summary {
+        let not_carried = self.not_carried();
+        Summary {
+            id: None,
+            sha256: None,
+            out: None,
+            counts,
+            bytes,
+            seconds: Duration::ZERO.as_secs_f64(),
+            go: go.to_owned(),
+            work_bytes: 0,
+            levels: self.costs,
+            not_carried,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// The order in which the user names roots, and how often, does not change the bundle.
+fn sorted(mut roots: Vec<HeaderRoot>) -> Vec<modferry_format::header::Root> {
+    roots.sort_by_cached_key(|root| (root.module.clone(), root.version.clone(), root.kind, root.requires.clone()));
+    roots.dedup();
+    roots
+}

@@ -1,0 +1,54 @@
+//! Asks for the infos, and go.mod files, that commands have left out: those of versions that are only in the graph, and of
+//! versions whose zip was loaded by `go mod tidy` or `go work sync`.
+
+use super::{Listed, Refused, Resolver};
+use crate::error::Result;
+use crate::go_command;
+use crate::jobs;
+use crate::module_cache::Versions;
+use modferry_format::ModuleVersion;
+use std::path::Path;
+
+/// Most children that ask for infos at the same time; as many as a child has workers for downloads.
+const INFO_CHILDREN: usize = 16;
+
+impl Resolver<'_> {
+    /// Gives the versions for which upstream has none.
+    pub(crate) fn fill(&self, versions: &Versions, scratch: &Path) -> Result<Vec<Refused>> {
+        let lacking: Vec<&ModuleVersion> = versions
+            .iter()
+            .filter(|(_, files)| {
+                (files.info.is_none() && files.go_mod.is_some()) || (files.zip.is_some() && files.go_mod.is_none())
+            })
+            .map(|(version, _)| version)
+            .collect();
+        if lacking.is_empty() {
+            return Ok(Vec::new());
+        }
+        let chunk = lacking.len().div_ceil(INFO_CHILDREN).max(8);
+        let chunks: Vec<Vec<String>> =
+            lacking.chunks(chunk).map(|chunk| chunk.iter().map(ToString::to_string).collect()).collect();
+        let asked = jobs::map(INFO_CHILDREN, chunks, |(): &mut (), chunk| {
+            let mut arguments = vec!["list", "-m", "-e", "-json"];
+            arguments.extend(chunk.iter().map(String::as_str));
+            let output = self.with_sources.run(scratch, &arguments, &mut || {})?;
+            let listed: Vec<Listed> = go_command::json_stream(&output.stdout, "infos")?;
+            if listed.is_empty() {
+                return Err(go_command::explain("infos of the graph: go list failed", &output.stderr));
+            }
+            Ok(listed)
+        });
+        let mut refused = Vec::new();
+        for (_, listed) in asked {
+            for module in listed? {
+                if let (Some(problem), Ok(version)) =
+                    (module.error, format!("{}@{}", module.path, module.version).parse())
+                {
+                    refused.push(Refused { version, words: problem.err });
+                }
+            }
+        }
+        refused.sort();
+        Ok(refused)
+    }
+}

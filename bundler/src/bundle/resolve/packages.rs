@@ -1,0 +1,216 @@
+//! Loads packages with go, which brings whatever zip a command of a developer asks for (closure.md 3 and 4):
+//!
+//! 1. `go mod tidy`: packages with their tests and the tests of what they import, for all platforms and build tags
+//! 2. `go list -deps -test all`: the same as other commands see it on this platform
+//! 3. the module as the only one of a workspace, where go leaves no requirement out of the graph: `go list -deps -test ./...`,
+//!    `go list -m all`, `go work sync`
+//! 4. modules of go 1.17 to 1.20: `go mod tidy -compat=1.16` loads the graph that an older go sees; it may fail for reasons of
+//!    its own
+//!
+//! What upstream refuses of it stops the bundle: inside, the same command would stop. A project whose packages do not load
+//! for reasons of its own is carried as far as they do, with a warning.
+
+use super::{Refused, Resolved, Resolver};
+use crate::bundle::ahead::Trees;
+use crate::bundle::root::Root;
+use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::go_command::{self, Go};
+use crate::module_cache;
+use modferry_format::ModuleVersion;
+use modferry_format::go_sum::GoSum;
+use std::path::Path;
+
+/// How often a command is tried that fails for reasons that may pass.
+const ATTEMPTS: u32 = 3;
+/// What names one file of a version that was asked for.
+const FILE_ENDINGS: [&str; 3] = [".zip: ", ".mod: ", ".info: "];
+
+/// What is said of a command that fails for reasons of the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A warning.
+    Warning,
+    /// Nothing: it is not the user's own, or has been said.
+    Nothing,
+}
+
+impl Resolver<'_> {
+    /// Level `build`: packages and their tests load.
+    pub(super) fn prove_build(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        root.copy_packages(self)?;
+        self.judge(root, &resolved.refused)?;
+        self.load(self.plain, root, &["list", "-deps", "-test", "./..."], said_of(root), resolved)
+    }
+
+    /// Level `work`.
+    pub(super) fn work(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        root.copy_packages(self)?;
+        self.judge(root, &resolved.refused)?;
+        self.load(self.plain, root, &["mod", "tidy"], said_of(root), resolved)?;
+        self.load(self.plain, root, &["list", "-deps", "-test", "all"], Said::Nothing, resolved)?;
+        self.alone_in_workspace(root, resolved)?;
+        if root.has_older_view() {
+            self.tidy(root, &["-compat=1.16"])?;
+        }
+        self.forget_fetched(&mut resolved.refused);
+        Ok(())
+    }
+
+    /// Level `build` for some platforms alone: zips of what compiling and testing takes there, with and without cgo.
+    pub(super) fn narrowed(&self, root: &Root) -> Result<Resolved> {
+        self.plain.must(&root.scratch, &["mod", "graph"], &root.name)?;
+        let listed = self.list(self.plain, root)?;
+        let selected = listed.versions(&root.name)?;
+        let mut resolved = Resolved { paths: listed.paths(), ..Resolved::default() };
+        root.copy_packages(self)?;
+        for platform in &root.header.platforms {
+            let (os, arch) = platform.split_once('/').unwrap_or((platform, ""));
+            for cgo in [true, false] {
+                let go = self.with_sources.for_platform(os, arch, cgo);
+                self.load(&go, root, &["list", "-deps", "-test", "./..."], said_of(root), &mut resolved)?;
+            }
+        }
+        let is_there = |version: &&_| module_cache::zip_file(self.module_cache, version).exists();
+        resolved.named = selected.iter().filter(is_there).cloned().collect();
+        resolved.selected = selected;
+        root.restore()?;
+        Ok(resolved)
+    }
+
+    /// The module as `go work init .` would have it.
+    fn alone_in_workspace(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        let go = self.plain.in_workspace(&self.own_workspace(root)?);
+        for arguments in [&["list", "-deps", "-test", "./..."][..], &["list", "-m", "-json", "all"], &["work", "sync"]]
+        {
+            match self.load(&go, root, arguments, Said::Nothing, resolved) {
+                // Nobody has asked for a workspace.
+                Err(error) if error.kind == ErrorKind::NotFound => resolved.warnings.push(Warning::new(
+                    format!("{}: in a workspace it would need what could not be fetched: {error}", root.name),
+                    Some("go work init will not do inside"),
+                )),
+                loaded => loaded?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What `go install` and `go run` of a program ask for outside of any module.
+    pub(crate) fn installed(&self, program: &str, scratch: &Path) -> Result<Option<Warning>> {
+        let go = self.with_sources.without_mod();
+        let output = go.run(scratch, &["install", "-n", program], &mut || {})?;
+        if output.status.success() {
+            return Ok(None);
+        }
+        let error = go_command::explain(&format!("{program}: go install failed"), &output.stderr);
+        let is_its_own = output.stderr.contains("directives") || output.stderr.contains("is not a main package");
+        if !is_its_own && (is_refusal(&output.stderr) || error.kind != ErrorKind::GoFailed) {
+            return Err(error);
+        }
+        let words = output.stderr.lines().find(|line| !line.starts_with("go: downloading ")).unwrap_or_default();
+        let message = format!("{program}: go install and go run refuse it here, and will inside: {}", words.trim());
+        Ok(Some(Warning::new(message, Some("go get -tool and go tool work; or bundle a checkout of its module"))))
+    }
+
+    /// The packages of a version that others can import.
+    pub(crate) fn importable(&self, version: &ModuleVersion, scratch: &Path) -> Result<Vec<String>> {
+        let name = version.to_string();
+        if let Some(ahead) = self.ahead {
+            ahead.fetch(std::slice::from_ref(version), self.sources, &GoSum::default(), Trees::Heads)?;
+        }
+        let pattern = format!("{}/...", version.path());
+        let arguments = ["list", "-e", "-f", "{{.Name}} {{.ImportPath}}", &pattern];
+        let printed = self.with_sources.must(scratch, &arguments, &name)?.stdout;
+        let text = String::from_utf8_lossy(&printed);
+        let packages = text.lines().filter_map(|line| line.split_once(' '));
+        let is_open = |package: &str| !package.split('/').any(|element| element == "internal" || element == "testdata");
+        Ok(packages
+            .filter(|(name, package)| *name != "main" && is_open(package))
+            .map(|(_, package)| package.to_owned())
+            .collect())
+    }
+
+    /// Runs a command that loads packages, on the go.mod as it was made.
+    pub(super) fn load(
+        &self,
+        go: &Go,
+        root: &Root,
+        arguments: &[&str],
+        said: Said,
+        resolved: &mut Resolved,
+    ) -> Result<()> {
+        root.restore()?;
+        if let Some(warning) = self.load_in(go, &root.scratch, &root.name, arguments, &|| root.restore())?
+            && said == Said::Warning
+        {
+            resolved.warnings.push(warning);
+        }
+        Ok(())
+    }
+
+    /// The same in a directory; gives a warning where packages do not load for reasons of their own.
+    pub(super) fn load_in(
+        &self,
+        go: &Go,
+        dir: &Path,
+        name: &str,
+        arguments: &[&str],
+        restore: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Warning>> {
+        let command = arguments.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+        let mut attempt = 1;
+        let words = loop {
+            let output = go.run(dir, arguments, &mut || {})?;
+            if output.status.success() {
+                return Ok(None);
+            }
+            let error = go_command::explain(&format!("{name}: go {command} failed"), &output.stderr);
+            match error.kind {
+                _ if is_about_packages(&output.stderr) => break output.stderr,
+                ErrorKind::Network if attempt < ATTEMPTS => attempt += 1,
+                ErrorKind::NotFound if !is_refusal(&output.stderr) => break output.stderr,
+                ErrorKind::GoFailed => break output.stderr,
+                _ => return Err(error),
+            }
+            restore()?;
+        };
+        // As far as it goes.
+        if let [verb @ ("list" | "mod"), rest @ ..] = arguments {
+            restore()?;
+            let (sub, rest) = if *verb == "mod" { rest.split_at(1) } else { (&[][..], rest) };
+            let output = go.run(dir, &[&[*verb], sub, &["-e"], rest].concat(), &mut || {})?;
+            let error = go_command::explain(&format!("{name}: go {command} failed"), &output.stderr);
+            if is_refusal(&output.stderr) || matches!(error.kind, ErrorKind::HashConflict | ErrorKind::NoSpace) {
+                return Err(error);
+            }
+        }
+        let first =
+            words.lines().find(|line| !line.starts_with("go: downloading ") && !line.starts_with("go: finding "));
+        let message = format!("{name}: go {command} fails here, and will inside: {}", first.unwrap_or_default().trim());
+        Ok(Some(Warning::new(message, Some("what loads of it is carried; mend it and bundle again for the rest"))))
+    }
+}
+
+fn said_of(root: &Root) -> Said {
+    if root.is_of_user() { Said::Warning } else { Said::Nothing }
+}
+
+/// Whether go could not read a file of a version that it knows.
+pub(super) fn is_refusal(words: &str) -> bool {
+    words.lines().any(|line| line.contains("/@v/") && FILE_ENDINGS.iter().any(|ending| line.contains(ending)))
+}
+
+/// Whether go has nothing against modules, but against imports.
+fn is_about_packages(words: &str) -> bool {
+    !is_refusal(words)
+        && ["cannot find module providing package", "does not contain package", "no required module provides package"]
+            .iter()
+            .any(|sign| words.contains(sign))
+}
+
+/// The error for a zip that is needed and refused.
+pub(super) fn refused_error(name: &str, refused: &Refused) -> Error {
+    go_command::explain(
+        &format!("{name}: {} could not be fetched, and packages need it", refused.version),
+        &refused.words,
+    )
+}

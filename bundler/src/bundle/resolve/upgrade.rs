@@ -1,0 +1,74 @@
+//! Level `upgrade`: what `go get -u` in its usual forms would choose today, each followed by `go mod tidy` and
+//! `go mod download all`. Inside, the same commands then come to the same go.mod (closure.md 4).
+//!
+//! `upgrade=each` does so for every single requirement as well: a module that moves alone may select versions in between that no
+//! common upgrade does.
+
+use super::{Resolved, Resolver};
+use crate::bundle::ahead::Trees;
+use crate::bundle::root::Root;
+use crate::error::{ErrorKind, Result};
+use crate::go_command;
+use modferry_format::header::Level;
+
+/// Upgrades of everything.
+const COMMON: [&[&str]; 3] =
+    [&["get", "-u", "-t", "./..."], &["get", "-u", "./..."], &["get", "-u=patch", "-t", "./..."]];
+
+impl Resolver<'_> {
+    pub(super) fn upgrade(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        root.copy_packages(self)?;
+        // What tidy and a workspace ask for, from the go.mod as it is.
+        self.work(root, resolved)?;
+        for arguments in COMMON {
+            self.upgrade_by(root, arguments, resolved)?;
+        }
+        if root.header.level == Level::UpgradeEach {
+            for path in &root.direct {
+                self.upgrade_by(root, &["get", &format!("{path}@latest")], resolved)?;
+                self.upgrade_by(root, &["get", "-u", path], resolved)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One upgrade, with everything that is asked for after it.
+    fn upgrade_by(&self, root: &Root, arguments: &[&str], resolved: &mut Resolved) -> Result<()> {
+        root.restore()?;
+        let subject = format!("{}: go {} failed", root.name, arguments.join(" "));
+        let output = self.plain.run(&root.scratch, arguments, &mut || {})?;
+        if !output.status.success() {
+            let error = go_command::explain(&subject, &output.stderr);
+            return Err(match error.kind {
+                ErrorKind::GoTooOld => error.hint(
+                    "what is newest needs a newer go than this one: name it with --go, and carry it with --toolchain",
+                ),
+                _ => error,
+            });
+        }
+        let upgraded = root.current()?;
+        let here = || root.put(&upgraded);
+        let name = format!("{} after go {}", root.name, arguments.join(" "));
+        let warning = self.load_in(self.plain, &root.scratch, &name, &["mod", "tidy"], &here)?;
+        if root.is_of_user() {
+            resolved.warnings.extend(warning);
+        }
+        let listed = self.list_in(self.plain, &root.scratch, &name)?;
+        let selected = listed.versions(&name)?;
+        if let Some(ahead) = self.ahead {
+            ahead.fetch(&selected, &[], &root.go_sum, Trees::Heads)?;
+        }
+        let tidied = root.current()?;
+        let refused = self.download(self.plain, &root.scratch, &name, &["all"], &selected, &|| root.put(&tidied))?;
+        resolved.refused.extend(refused);
+        self.load_after(root, &tidied, &name)?;
+        root.restore()
+    }
+
+    /// The packages load with what was chosen.
+    fn load_after(&self, root: &Root, go_mod: &[u8], name: &str) -> Result<()> {
+        root.put(go_mod)?;
+        let arguments = ["list", "-deps", "-test", "all"];
+        self.load_in(self.plain, &root.scratch, name, &arguments, &|| root.put(go_mod)).map(drop)
+    }
+}

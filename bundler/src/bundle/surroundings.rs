@@ -1,0 +1,83 @@
+//! What lies beside a go.mod and will stop go inside, though it does not stop a bundle: a go.work of other modules, and a
+//! `vendor` that is not whole. Both come with module zips.
+
+use crate::error::Warning;
+use std::fs;
+use std::path::Path;
+
+/// Names what in the directory will stop go inside, though it does not stop the bundle.
+pub(crate) fn warnings_about(directory: &Path, name: &str) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |message: String, hint: &str| warnings.push(Warning::new(message, Some(hint)));
+    if let Ok(text) = fs::read_to_string(directory.join("go.work")) {
+        for member in members_of(&text).filter(|member| !directory.join(member).join("go.mod").is_file()) {
+            warn(
+                format!("{name}: go.work names {member}, where no go.mod is; go commands there will fail"),
+                "a module zip carries the go.work of its repository but not the other modules: remove it, or set GOWORK=off",
+            );
+        }
+    }
+    let vendor = directory.join("vendor");
+    let hint = "a module zip carries a stub of vendor: remove it, or build with -mod=mod";
+    match fs::read_to_string(vendor.join("modules.txt")) {
+        Ok(text) => {
+            let mut packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+            if let Some(package) = packages.find(|package| !vendor.join(package).is_dir()) {
+                warn(
+                    format!(
+                        "{name}: vendor does not have {package}, which its modules.txt names; go build there will fail"
+                    ),
+                    hint,
+                );
+            }
+        }
+        Err(_) if vendor.is_dir() => {
+            warn(format!("{name}: vendor has no modules.txt; go build there will call it inconsistent"), hint);
+        }
+        Err(_) => {}
+    }
+    warnings
+}
+
+/// Whether every module that a go.work uses is there; a module zip carries the go.work of its repository, not the modules.
+pub(crate) fn has_all_members(go_work: &Path) -> bool {
+    let directory = go_work.parent().unwrap_or(Path::new("."));
+    let Ok(text) = fs::read_to_string(go_work) else { return false };
+    members_of(&text).all(|member| directory.join(member).join("go.mod").is_file())
+}
+
+/// The directories of the `use` lines of a go.work.
+fn members_of(go_work: &str) -> impl Iterator<Item = String> {
+    let mut in_use = false;
+    let lines = go_work.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
+    lines.filter_map(move |line| {
+        let quoted =
+            |member: &str| Some(member.trim().trim_matches(['"', '`']).to_owned()).filter(|member| !member.is_empty());
+        match line.as_str() {
+            ")" => {
+                in_use = false;
+                None
+            }
+            member if in_use => quoted(member),
+            line => match line.strip_prefix("use")?.trim_start() {
+                "(" => {
+                    in_use = true;
+                    None
+                }
+                member if line.len() > "use".len() => quoted(member),
+                _ => None,
+            },
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_work_members_are_read_from_lines_and_blocks() {
+        let text = "go 1.26\nuse ./a // one\nuse (\n\t./b\n\t\"./c d\"\n)\nreplace x => y\n";
+        assert_eq!(members_of(text).collect::<Vec<_>>(), ["./a", "./b", "./c d"]);
+    }
+}

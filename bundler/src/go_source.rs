@@ -1,0 +1,152 @@
+//! The head of a Go source file: its package clause and import declarations, which is all that loading packages takes.
+//!
+//! go resolves a closure by the imports of files, whatever follows them. So a package of heads loads as the whole one does,
+//! with a fraction of the bytes.
+
+/// What a file imports, and where that ends.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct GoHead {
+    /// The import paths, in the order of the file.
+    pub(crate) imports: Vec<String>,
+    /// Bytes up to the end of the last import declaration, or of the package clause.
+    pub(crate) len: usize,
+    /// A `//go:build ignore` or `// +build ignore` keeps the file out of everything.
+    pub(crate) is_ignored: bool,
+}
+
+/// Reads the head of a file of which these are the first bytes; none if there are too few of them to tell where it ends, or if
+/// it is no Go source.
+pub(crate) fn head(bytes: &[u8]) -> Option<GoHead> {
+    let mut tokens = Tokens { bytes, at: if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }, is_ignored: false };
+    if tokens.next()? != b"package" {
+        return None;
+    }
+    tokens.next()?;
+    let mut head = GoHead { len: tokens.at, is_ignored: tokens.is_ignored, ..GoHead::default() };
+    while tokens.next()? == b"import" {
+        let mut token = tokens.next()?;
+        let is_block = token == b"(";
+        if is_block {
+            token = tokens.next()?;
+        }
+        while token != b")" {
+            if token.starts_with(b"\"") || token.starts_with(b"`") {
+                head.imports.push(String::from_utf8_lossy(&token[1..token.len() - 1]).into_owned());
+                if !is_block {
+                    break;
+                }
+            }
+            // Else it is the name that the file gives to the import.
+            token = tokens.next()?;
+        }
+        head.len = tokens.at;
+    }
+    Some(head)
+}
+
+/// The imports of a whole file; none for one that a build tag keeps out of everything, or that is cut off.
+pub(crate) fn imports(bytes: &[u8]) -> Vec<String> {
+    // The first token after the imports may be the last of the file: what ends there ends with a space.
+    let whole = [bytes, b"\n}\n"].concat();
+    head(&whole).filter(|head| !head.is_ignored && head.len <= bytes.len()).map_or_else(Vec::new, |head| head.imports)
+}
+
+/// The words of the head of a Go file, without comments, space and semicolons.
+struct Tokens<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    is_ignored: bool,
+}
+
+impl<'a> Tokens<'a> {
+    /// The next word; none where the bytes end before it is certain to be whole.
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.skip()?;
+        let rest = &self.bytes[self.at..];
+        let first = *rest.first()?;
+        let len = match first {
+            b'"' | b'`' => rest[1..].iter().position(|&byte| byte == first)? + 2,
+            _ if is_word(first) => rest.iter().position(|&byte| !is_word(byte))?,
+            _ => 1,
+        };
+        self.at += len;
+        Some(&rest[..len])
+    }
+
+    fn skip(&mut self) -> Option<()> {
+        loop {
+            let rest = &self.bytes[self.at..];
+            if rest.first()?.is_ascii_whitespace() || rest[0] == b';' {
+                self.at += 1;
+            } else if rest.starts_with(b"//") {
+                let len = rest.iter().position(|&byte| byte == b'\n')?;
+                let line = String::from_utf8_lossy(&rest[2..len]);
+                let tags = line.strip_prefix("go:build").or_else(|| line.trim_start().strip_prefix("+build"));
+                self.is_ignored |= tags.is_some_and(|tags| tags.split_whitespace().any(|tag| tag == "ignore"));
+                self.at += len;
+            } else if rest.starts_with(b"/*") {
+                let len = rest.windows(2).skip(2).position(|pair| pair == b"*/")?;
+                self.at += len + 4;
+            } else {
+                return (rest.len() > 1 || rest[0] != b'/').then_some(());
+            }
+        }
+    }
+}
+
+/// Letters beyond ASCII are of words as well.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "// Package p. import \"no\"\npackage p // here\n\nimport \"a.b/c\"; import x \"d.e\"\n/* import \"no\" */\nimport (\n\t_ \"f.g/h\"\n\t. `i.j`\n\t\"fmt\"\n)\n\n//go:embed x\nvar s = `import \"no\"`\n";
+
+    #[test]
+    fn reads_every_form_of_import() {
+        assert_eq!(imports(SOURCE.as_bytes()), ["a.b/c", "d.e", "f.g/h", "i.j", "fmt"]);
+        assert_eq!(imports(b"package p"), [""; 0]);
+        assert_eq!(imports(b"package p; import \"a.b/c\""), ["a.b/c"]);
+        assert_eq!(imports("package \u{e9}\nimport \"a.b/c\"\n".as_bytes()), ["a.b/c"]);
+    }
+
+    #[test]
+    fn passes_over_what_a_tag_keeps_out_and_what_is_cut_off() {
+        assert!(imports(b"//go:build ignore\n\npackage main\n\nimport \"a.b/c\"\n").is_empty());
+        assert_eq!(imports(b"//go:build linux\n\npackage main\n\nimport \"a.b/c\"\n"), ["a.b/c"]);
+        assert!(imports(b"package p\nimport (\n\"a.b").is_empty());
+        assert!(imports(b"/* never closed").is_empty());
+        assert!(imports(b"").is_empty());
+    }
+
+    #[test]
+    fn a_head_ends_with_its_imports() {
+        let head = head(SOURCE.as_bytes()).unwrap();
+        assert!(SOURCE[..head.len].ends_with("\"fmt\"\n)"));
+        assert_eq!(super::head(b"package p\n\nvar x int\n").unwrap().len, "package p".len());
+    }
+
+    #[test]
+    fn no_beginning_of_a_file_has_another_head() {
+        let whole = head(SOURCE.as_bytes()).unwrap();
+        for len in 0..SOURCE.len() {
+            if let Some(head) = head(&SOURCE.as_bytes()[..len]) {
+                assert_eq!(head, whole, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_to_an_end() {
+        for byte in 0..=u8::MAX {
+            for at in 0..SOURCE.len() {
+                let mut bytes = SOURCE.as_bytes().to_vec();
+                bytes[at] = byte;
+                let _ = (head(&bytes), imports(&bytes));
+            }
+        }
+    }
+}
