@@ -21,7 +21,7 @@ pub use inside::{INSIDE, execute};
 pub use report::update;
 pub use script::{Judged, Script};
 
-use crate::Project;
+use crate::{Project, run, text};
 use inside::{Answered, Plan};
 use modferry_harness::Outcome;
 use outside::Outside;
@@ -32,7 +32,11 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::str::FromStr;
+
+/// The go of the levels that move to the newest versions, which ask for the newest go.
+pub const NEWEST_GO: &str = "1.27.3";
 
 /// A level of a closure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,7 +65,7 @@ impl Display for Level {
             Self::Work => "work",
             Self::All => "all",
             Self::Upgrade => "upgrade",
-            Self::UpgradeEach => "upgrade-each",
+            Self::UpgradeEach => "upgrade=each",
         })
     }
 }
@@ -71,7 +75,7 @@ impl FromStr for Level {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|level| level.to_string() == text);
-        known.ok_or_else(|| format!("{text}: no level; one of build, work, all, upgrade, upgrade-each"))
+        known.ok_or_else(|| format!("{text}: no level; one of build, work, all, upgrade, upgrade=each"))
     }
 }
 
@@ -148,7 +152,8 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
     for &level in &options.levels {
         say(&format!("  level {level}"));
         let bundle = place("bundle");
-        let bundled = bundled::bundle(&subject, &sources, level, &bundle);
+        let path = path_at(level)?;
+        let bundled = bundled::bundle(&subject, &sources, level, &path, &bundle);
         let mut at_level = AtLevel { level, bundled, cells: Vec::new(), unread: BTreeMap::new() };
         match &at_level.bundled {
             Err(error) => say(&format!("    no bundle: {error}")),
@@ -161,12 +166,13 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
                     sources: sources.clone(),
                     work: place("inside"),
                     caches: options.caches.unwrap_or(subject.caches),
+                    path: path.clone(),
                     scripts,
                 };
                 let answers = inside::enter(program, &plan)?;
                 at_level.unread = unread(bundled, level, &plan.scripts, &answers);
                 for (script, answered) in plan.scripts.into_iter().zip(answers) {
-                    at_level.cells.push(judge(script, &answered, &outside)?);
+                    at_level.cells.push(judge(script, &answered, &outside, &path)?);
                 }
             }
         }
@@ -176,16 +182,28 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
     Ok(measured)
 }
 
+/// What PATH is at a level, on both sides: with the newest go first where the newest versions are asked for.
+fn path_at(level: Level) -> Outcome<String> {
+    let path = std::env::var("PATH").map_err(|error| format!("PATH: {error}"))?;
+    if level < Level::Upgrade {
+        return Ok(path);
+    }
+    let mut command = Command::new("go");
+    command.args(["env", "GOROOT"]).env("GOTOOLCHAIN", format!("go{NEWEST_GO}"));
+    let root = text(&run(&mut command)?.stdout);
+    Ok(format!("{}/bin:{path}", root.trim()))
+}
+
 /// Holds how a command went inside against how it goes outside, where that matters.
-fn judge(script: Script, answered: &Answered, outside: &Outside) -> Outcome<Cell> {
+fn judge(script: Script, answered: &Answered, outside: &Outside, path: &str) -> Outcome<Cell> {
     let inside = &answered.ran;
     let verdict = match (inside.is_good, script.judged) {
         (true, Judged::ByExit | Judged::OrDifference) => Verdict::Passes,
-        (true, Judged::ByGoMod) => match outside.run(&script)? {
+        (true, Judged::ByGoMod) => match outside.run(&script, path)? {
             outside if outside.is_good && outside.go_mod == inside.go_mod => Verdict::Passes,
             _ => Verdict::Differs,
         },
-        (false, _) => match outside.run(&script)?.is_good {
+        (false, _) => match outside.run(&script, path)?.is_good {
             true => Verdict::Fails,
             false => Verdict::FailsEverywhere,
         },

@@ -2,7 +2,7 @@
 
 use super::Level;
 use super::projects::{Kind, Subject};
-use crate::{run, text};
+use crate::text;
 use modferry_harness::{Outcome, at, built};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,8 +35,8 @@ impl Bundled {
     }
 }
 
-/// Bundles a project at a level, with empty caches.
-pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, to: &Path) -> Outcome<Bundled> {
+/// Bundles a project at a level, with empty caches and the go on this PATH.
+pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str, to: &Path) -> Outcome<Bundled> {
     let caches = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
     let mut command = Command::new(built::modferry_release()?);
     command.args(["bundle", "--json", "--quiet", "--level", &level.to_string(), "-o"]).arg(to);
@@ -47,11 +47,14 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, to: &Path)
     for (name, place) in [("XDG_CACHE_HOME", "cache"), ("XDG_STATE_HOME", "state"), ("GOMODCACHE", "modcache")] {
         command.env(name, caches.path().join(place));
     }
-    // Not in the sources of a tool's caller: without a root the current directory would be one.
-    command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").current_dir(caches.path());
+    // Not where go.mod is: it would be a root beside a tool.
+    command.env("GOTOOLCHAIN", "local").env("GOFLAGS", "").env("PATH", path).current_dir(caches.path());
     let started = Instant::now();
-    let output = run(&mut command)?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let seconds = started.elapsed().as_secs_f64();
+    if !output.status.success() {
+        return Err(why(&[&output.stdout[..], &output.stderr].concat()));
+    }
     let result: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("modferry bundle --json: {error}: {}", text(&output.stdout)))?;
     let count = |name: &str| result["counts"][name].as_u64().ok_or_else(|| format!("modferry bundle --json: {result}"));
@@ -67,6 +70,17 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, to: &Path)
         seconds,
         not_carried: texts("not_carried"),
         warnings: texts("warnings"),
+    })
+}
+
+/// What an error of `modferry bundle --json` says, in two lines; all of it where it is no such error.
+fn why(printed: &[u8]) -> String {
+    let printed = text(printed);
+    let errors = printed.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let error = errors.map(|mut line| line["error"].take()).find(|error| error.is_object());
+    error.map_or(printed.clone(), |error| {
+        let [message, cause] = [&error["message"], &error["caused_by"][0]].map(|it| it.as_str().unwrap_or_default());
+        format!("{message}: {cause}")
     })
 }
 

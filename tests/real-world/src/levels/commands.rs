@@ -66,24 +66,21 @@ fn gets(facts: &Facts) -> Vec<Script> {
 
 /// What moves requirements to newer versions, each to end with the same go.mod as with a network.
 fn upgrades(variables: &str, facts: &Facts) -> Vec<Script> {
-    let all = [
-        "go get -u ./...",
-        "go get -u=patch ./...",
-        "go get -u -t ./...",
-        "go get -u ./... && go mod tidy && go build -n ./...",
-    ];
+    // What `all` promises holds for the new requirements too.
+    let then = " && go mod tidy && go mod download all";
     let line = |line: &str| line.replace("go ", &format!("{variables}go "));
     let compared = |level: Level, text: &str| Script { judged: Judged::ByGoMod, ..exit(level, &line(text)) };
-    let mut scripts: Vec<Script> = all.iter().map(|text| compared(Upgrade, text)).collect();
-    for module in facts.direct.iter().take(SINGLE_UPGRADES) {
-        scripts.push(compared(UpgradeEach, &format!("go get -u {module}")));
-        scripts.push(compared(UpgradeEach, &format!("go get {module}@latest")));
+    let mut scripts = Vec::new();
+    for moved in ["go get -u ./...", "go get -u=patch ./...", "go get -u -t ./..."] {
+        scripts.push(compared(Upgrade, moved));
+        scripts.push(compared(Upgrade, &format!("{moved}{then}")));
+    }
+    for module in &facts.direct {
+        scripts.push(compared(UpgradeEach, &format!("go get -u {module}{then}")));
+        scripts.push(compared(UpgradeEach, &format!("go get {module}@latest{then}")));
     }
     scripts
 }
-
-/// How many direct requirements are moved alone.
-const SINGLE_UPGRADES: usize = 8;
 
 fn workspace(alone: &str, facts: &Facts) -> Vec<Script> {
     let members: Vec<String> =
@@ -150,19 +147,26 @@ fn tool(package: &str, version: &str, argument: &str) -> Vec<Script> {
     ];
     let fresh = "go mod init example.com/fresh";
     let get = format!("go get -tool {package}@{version}");
-    let work = [
-        (format!("go install {package}@latest"), None),
-        (format!("{fresh} && {get} && go tool {name} {argument}"), Some(format!("{get} && go tool {name} {argument}"))),
-        (format!("{fresh} && {get} && go mod tidy"), Some(format!("{get} && go mod tidy"))),
-        (format!("{fresh} && {get} && go mod download"), Some(format!("{get} && go mod download"))),
-        (format!("{fresh} && {get} && go list -m all"), Some(format!("{get} && go list -m all"))),
+    let after_get = [
+        format!("go tool {name} {argument}"),
+        "go mod tidy".to_owned(),
+        "go mod vendor && go build -n -mod=vendor tool".to_owned(),
+        "go mod download".to_owned(),
+        "go list -m all".to_owned(),
+        "go list -m -u all".to_owned(),
+        "go mod tidy && go list -deps -test all".to_owned(),
+        "go work init . && go build -n tool".to_owned(),
+        "go work init . && go work sync".to_owned(),
     ];
-    let all = format!("{get} && go mod download all");
+    // All of these begin alike.
+    let in_fresh = |level: Level, line: &str| {
+        let name = format!("{get} && {line}");
+        Script { text: format!("{fresh} && {name}"), name, ..exit(level, "") }
+    };
     let mut scripts: Vec<Script> = build.iter().map(|line| exit(Build, line)).collect();
-    scripts.extend(
-        work.into_iter().map(|(text, name)| Script { name: name.unwrap_or(text.clone()), ..exit(Work, &text) }),
-    );
-    scripts.push(Script { name: all.clone(), ..exit(All, &format!("{fresh} && {all}")) });
+    scripts.push(exit(Work, &format!("go install {package}@latest")));
+    scripts.extend(after_get.iter().map(|line| in_fresh(Work, line)));
+    scripts.push(in_fresh(All, "go mod download all"));
     scripts
 }
 

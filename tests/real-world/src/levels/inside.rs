@@ -27,6 +27,8 @@ pub(super) struct Plan {
     /// Where to work; made and removed.
     pub(super) work: PathBuf,
     pub(super) caches: Caches,
+    /// The value of PATH.
+    pub(super) path: String,
     pub(super) scripts: Vec<Script>,
 }
 
@@ -67,6 +69,7 @@ pub fn execute(from: &Path, to: &Path) -> Outcome<()> {
     let (modcache, gopath) = (plan.work.join("modcache"), plan.work.join("gopath"));
     let mut environment = environment(&modcache, &gopath);
     environment.insert("GOPROXY".to_owned(), server.url().into());
+    environment.insert("PATH".to_owned(), plan.path.into());
     let place = Place { sources: plan.sources, copy: plan.work.join("project"), environment };
     let mut answers = Vec::new();
     for script in &plan.scripts {

@@ -44,9 +44,12 @@ impl Outside {
         Ok(Self { place: Place { sources: sources.to_owned(), copy: work.join("project"), environment } })
     }
 
-    /// Runs a command with a network.
-    pub(super) fn run(&self, script: &Script) -> Outcome<Ran> {
-        self.place.run(script)
+    /// Runs a command with a network, and with the go on this PATH.
+    pub(super) fn run(&self, script: &Script, path: &str) -> Outcome<Ran> {
+        let Place { sources, copy, environment } = &self.place;
+        let mut environment = environment.clone();
+        environment.insert("PATH".to_owned(), path.into());
+        Place { sources: sources.clone(), copy: copy.clone(), environment }.run(script)
     }
 
     /// Looks at a project.

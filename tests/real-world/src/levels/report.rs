@@ -1,7 +1,7 @@
 //! The page of all projects: one section each, of which a run replaces those that it measured.
 
 use super::projects::{Caches, Kind};
-use super::{AtLevel, Level, Measured, Verdict};
+use super::{AtLevel, Level, Measured, NEWEST_GO, Verdict};
 use crate::{run, text};
 use modferry_harness::{Outcome, at};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ nothing stands for one that was not run. The commands that move requirements pas
 that they write with a network.
 ";
 /// Names of unread zips that are printed; more say nothing that their number does not.
-const NAMED: usize = 12;
+const NAMED: usize = 20;
 
 /// Puts the sections of these projects into the page.
 pub fn update(page: &Path, measured: &[Measured]) -> Outcome<()> {
@@ -75,6 +75,9 @@ fn section(project: &Measured, machine: &str) -> (String, String) {
     let mut body = format!("{machine}.");
     if subject.caches == Caches::Shared {
         body += " Caches shared by the commands of a level.";
+    }
+    if project.levels.iter().any(|at_level| at_level.level >= Level::Upgrade) {
+        let _ = write!(body, " Upgrades with go{NEWEST_GO}.");
     }
     if let Kind::Workspace { members, .. } = subject.kind {
         let _ = write!(
