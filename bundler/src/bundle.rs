@@ -13,8 +13,11 @@
 
 mod ahead;
 mod closure;
+mod exact;
 mod go_mod_json;
 mod imports;
+mod like;
+mod more_versions;
 mod options;
 mod output;
 mod own_go;
@@ -28,6 +31,9 @@ mod surroundings;
 mod toolchains;
 mod workspace;
 
+pub use exact::NO_GO;
+pub use like::like;
+pub use more_versions::MoreVersions;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
@@ -43,7 +49,6 @@ use crate::work_space::WorkSpace;
 use ahead::Ahead;
 use closure::Closure;
 use modferry_format::ModuleVersion;
-use modferry_format::carried::{Carried, Files};
 use modferry_format::header::{Counts, Level};
 use records::{Before, Records};
 use request::Request;
@@ -70,32 +75,47 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
     let cache = WorkSpace::cache_dir(options.cache_dir.as_deref(), context)?;
     let found = match &options.go {
         Some(choice) => own_go::of(choice, &cache, context)?,
+        // Exact lists need no go; one that is there is asked for its settings all the same.
+        None if exact::need_no_go(&requests, options) => go_command::find(&context.environment).unwrap_or_default(),
         None => go_command::find(&context.environment)?,
     };
-    let space = WorkSpace::open(&cache, context)?;
-    tell_work_space(&space, &cache, context);
+    in_work_space(&cache, options.dry_run, out, context, |staging, space| {
+        make(&requests, options, staging, space, &found, created, context)
+    })
+    .map(|summary| Summary { seconds: started.elapsed().as_secs_f64(), ..summary })
+}
+
+/// Makes a bundle in a work space, which is gone afterwards but for what the next run can use.
+fn in_work_space<'o>(
+    cache: &Path,
+    dry_run: bool,
+    out: Output<'o>,
+    context: &Context<'_>,
+    make: impl FnOnce(Option<Staging<'o>>, &WorkSpace) -> Result<Summary>,
+) -> Result<Summary> {
+    let space = WorkSpace::open(cache, context)?;
+    tell_work_space(&space, cache, context);
     // Made now, so that an output that cannot be written is known before anything is fetched.
     let name = out.name();
-    let open = || Staging::open(out, &cache, &space.scratch("staging")?);
-    let made = (if options.dry_run { Ok(None) } else { open().map(Some) })
-        .and_then(|staging| make(&requests, options, staging, &space, &found, created, context))
+    let open = || Staging::open(out, cache, &space.scratch("staging")?);
+    let made = (if dry_run { Ok(None) } else { open().map(Some) })
+        .and_then(|staging| make(staging, &space))
         .map(|summary| Summary { out: summary.id.is_some().then(|| name.display().to_string()), ..summary });
     match made {
         Ok(mut summary) => {
             summary.work_bytes = space.bytes();
             space.remove()?;
-            summary.seconds = started.elapsed().as_secs_f64();
             Ok(summary)
         }
         // What disagrees with what others state must not be where the next run looks first.
-        Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused) => {
+        Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused | ErrorKind::Differs) => {
             space.remove()?;
             Err(error)
         }
         Err(mut error) => {
             let (zips, bytes) = space.keep_zips();
             if zips > 0 {
-                error.kept = Some(kept_text(zips, bytes, &cache));
+                error.kept = Some(kept_text(zips, bytes, cache));
             }
             Err(error)
         }
@@ -172,6 +192,10 @@ fn make(
         );
     }
     for (number, request) in requests.iter().enumerate() {
+        if let Request::Exact(kind, file) = request {
+            closure.add_exact((*kind, file), space.scratch(&format!("{number}-exact"))?, &resolver, context)?;
+            continue;
+        }
         closure.add(request, options, number, space, &resolver)?;
     }
 
@@ -190,15 +214,24 @@ fn make(
         closure.observations.extend(fetched.observations);
     }
 
+    if options.newest || !options.with_versions.is_empty() {
+        context.progress.event(Event::Step("resolving more versions"));
+        closure.add_versions(&options.with_versions, options.newest, &query_dir, &resolver)?;
+    }
     context.progress.event(Event::Step("completing"));
-    let missing = resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?;
+    let mut missing = std::mem::take(&mut closure.exact.without_info);
+    if go.is_there() {
+        missing.extend(resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?);
+    }
     let mut cached = module_cache::versions(&caches.modules)?;
     // A version of which only the info came was asked about, not chosen.
     cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
     closure.note_missing(&cached, &missing, context)?;
+    let is_exact = exact::need_no_go(requests, options) && !closure.exact.by_go;
+    let resolved_by = if is_exact { exact::NO_GO } else { go.version() };
     if cached.is_empty() && options.bridge.is_empty() {
         context.progress.event(Event::Note("nothing to carry: no root has a dependency"));
-        return Ok(closure.summary(go.version(), Counts::default(), 0));
+        return Ok(closure.summary(resolved_by, Counts::default(), 0));
     }
     closure.compare_levels(options.level.unwrap_or(Level::Work), &cached, &reader, context)?;
     let Some(staging) = staging else {
@@ -209,7 +242,7 @@ fn make(
             files: 0,
         };
         let zips = cached.values().filter_map(|files| fs::metadata(files.zip.as_ref()?).ok());
-        return Ok(closure.summary(go.version(), counts, zips.map(|meta| meta.len()).sum()));
+        return Ok(closure.summary(resolved_by, counts, zips.map(|meta| meta.len()).sum()));
     };
 
     let caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
@@ -228,14 +261,10 @@ fn make(
     context.progress.event(Event::Step("proving"));
     let proofs = reader.into_proofs();
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
+    contents.extend(staging.aliases(&cached, &closure.observations)?);
     contents.extend(staging.databases(context)?);
     context.progress.event(Event::Step("sealing"));
-    let mut header = closure.header(created, go.version(), &records);
-    header.closure = Carried::lines(
-        cached
-            .iter()
-            .map(|(version, files)| (version.clone(), if files.zip.is_some() { Files::Whole } else { Files::Graph })),
-    );
+    let mut header = closure.header(created, resolved_by, &records);
     let id = staging.seal(contents, &mut header, records.requires(), context)?;
     if let (Some(head), Some(file)) = (records.head(), &options.heads)
         && let Err(error) = heads_file::add(file, head)
@@ -243,13 +272,16 @@ fn make(
         let hint = "without it, a later bundle may not join this one in the mirror; name another file: --heads FILE";
         closure.warn(context, Warning::new(error.to_string(), Some(hint)));
     }
-    let mut summary = closure.summary(go.version(), header.counts, header.bytes);
+    let mut summary = closure.summary(resolved_by, header.counts, header.bytes);
     summary.set_made(id, header.not_carried);
     Ok(summary)
 }
 
 /// The settings of the newest go that one of the roots selects: one go resolves them all.
 fn select_go(requests: &[Request], found: &Path, elsewhere: &Path, context: &Context<'_>) -> Result<Settings> {
+    if !found.is_file() {
+        return own_go::settings(&context.environment);
+    }
     let mut dirs: BTreeSet<&Path> =
         requests.iter().map(|request| request.directory_of().unwrap_or(elsewhere)).collect();
     if dirs.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::console::Results;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use modferry::bundle::{GoChoice, Platform, Wanted};
+use modferry::bundle::{GoChoice, MoreVersions, Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_server::Prefix;
@@ -27,7 +27,7 @@ impl Cli {
     /// Where results go: not where the bundle goes.
     pub(crate) fn results(&self) -> Results {
         match &self.command {
-            Command::Bundle(bundle) if bundle.out == Path::new(STREAM) => Results::Stderr,
+            Command::Bundle(bundle) if bundle.out.as_deref() == Some(Path::new(STREAM)) => Results::Stderr,
             _ => Results::Stdout,
         }
     }
@@ -81,25 +81,33 @@ pub(crate) enum Command {
 }
 
 /// Arguments of `bundle`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Modules come from where the go command of this machine gets them: GOPROXY, GOPRIVATE, GOSUMDB, \
 GOAUTH, .netrc and version control work as they do for go. Files of this machine's module cache are used again. The \
 project is never written to.\n\nSOURCE_DATE_EPOCH sets the time that the bundle states; the same inputs then give the \
 same bytes.\n\nExamples:\n  modferry bundle -o drive/hello            the module in the current directory\n  modferry bundle ./api ./worker -o drive/b1   two modules\n  \
 modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \
-modferry bundle github.com/spf13/cobra@latest -o drive/cobra"
+modferry bundle github.com/spf13/cobra@latest -o drive/cobra\n  \
+modferry bundle go.sum -o drive/hello     exactly what a go.sum names; no go command is needed\n  \
+modferry bundle --like drive/hello -o b   the same bundle once more, from its bundle.json\n  \
+modferry bundle                           what modferry.toml says"
 )]
 pub(crate) struct Bundle {
-    /// Module or workspace directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE with roots,
-    /// one per line
-    /// [default: .]
+    /// Module or workspace directory, go.mod file, MODULE@VERSION, MODULE@latest, a toolchain as go@1.26.8 or go@latest, or @FILE
+    /// with roots, one per line; for exactly the versions that it names a go.sum file, a program built by go, or an SBOM
+    /// (CycloneDX or SPDX in JSON)
+    /// [default: those of modferry.toml, else .]
     #[arg(value_name = "ROOT")]
     pub(crate) roots: Vec<String>,
+    /// Recipe to take what is not said here from: roots, level, toolchains and so on; without it and without ROOT that is
+    /// modferry.toml in the current directory, if there is one
+    #[arg(long, value_name = "FILE", conflicts_with = "bridge")]
+    pub(crate) recipe: Option<PathBuf>,
     /// Directory or NAME.tar to make, which must not exist; - writes a tar to standard output, and what there is to tell
     /// to standard error
     #[arg(long = "output", short, value_name = "OUT")]
-    pub(crate) out: PathBuf,
+    pub(crate) out: Option<PathBuf>,
     /// How much of the closure to carry [default: work; all for a go.mod file]
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub(crate) level: Option<Level>,
@@ -107,6 +115,14 @@ pub(crate) struct Bundle {
     /// golang.org/x/tools/gopls@latest; may be repeated. Without ROOT and go.mod here, nothing else
     #[arg(long, value_name = "PACKAGE@VERSION")]
     pub(crate) tool: Vec<String>,
+    /// Carry more versions of modules of the closure, each with what go get of it asks for: a module path, with ... for any
+    /// text, and latest, patch, v1, a branch, or a range such as >=v1.2.0 for all releases in it; may be repeated
+    #[arg(long, value_name = "PATTERN@QUERY")]
+    pub(crate) with_versions: Vec<MoreVersions>,
+    /// Carry the newest release and the newest patch of every module of the closure that has a zip, so that go list -m -u and go get
+    /// MODULE@latest see what exists today. Takes about a second for each module
+    #[arg(long)]
+    pub(crate) newest: bool,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -152,6 +168,11 @@ pub(crate) struct Bundle {
     /// Carry no module, only what joins the tree heads in this file: the text that import prints where it needs a bridge
     #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "base"])]
     pub(crate) bridge: Vec<PathBuf>,
+    /// Make a bundle again, byte for byte, from its bundle.json or its directory: the same versions, the same tree head of the
+    /// checksum database; fails where anything differs
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roots", "recipe", "tool", "with_versions", "newest", "level", "toolchain", "platform", "fetch", "no_record",
+        "without_checksum_database", "client_latest", "bridge"])]
+    pub(crate) like: Option<PathBuf>,
 }
 
 /// Who fetches zips.
@@ -190,8 +211,13 @@ pub(crate) struct OfBundle {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of a bundle everything is always read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
-are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way."
+    after_help = "Of a bundle everything is read. Of a mirror names, sizes, ledgers, evidence and checksum databases \
+are checked; with --data every published file is read and hashed too. Nothing is changed, and an import may be under way.\n\n\
+With --closure the go.mod files of a bundle are read, and the module graph of each root is loaded from them as the go command \
+loads it: the .mod of every version in it must be there, the .info of every selected one, and from level all on its zip. At the \
+levels build and work zips are not judged: which of them packages need, the graph does not say. Neither is what upgrades \
+would choose, nor roots that are lists (go.sum files, programs, bills of materials). Files that the bundle says it does not \
+carry are counted and passed over."
 )]
 pub(crate) struct Verify {
     /// Bundle (a directory, NAME.tar, or - for a tar on standard input), or the directory of a mirror
@@ -200,6 +226,9 @@ pub(crate) struct Verify {
     /// Of a mirror, read and hash all published files
     #[arg(long)]
     pub(crate) data: bool,
+    /// Of a bundle, check that everything is there that go asks for, in place of the bytes of what is there
+    #[arg(long)]
+    pub(crate) closure: bool,
     /// Of a mirror, trust a checksum database other than sum.golang.org: its key as in GOSUMDB, NAME+HASH+KEY; may be
     /// repeated
     #[arg(long, value_name = "KEY")]

@@ -1,7 +1,10 @@
 //! From the command line to the library, and from its answers to the console.
 
+mod verify;
+
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
+use crate::from_recipe;
 use modferry::bundle::{self, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::{self, Carrier};
@@ -12,8 +15,6 @@ use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::show::show;
-use modferry::verify::{Report, verify};
-use modferry::verify_mirror;
 use modferry::why::why;
 use modferry_format::header::{DRAFT, FORMAT, Level};
 use serde::Serialize;
@@ -39,26 +40,16 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     let written = match &cli.command {
         Command::Bundle(arguments) => {
             let mut stdout = io::stdout();
-            let out = output(&arguments.out, &mut stdout)?;
-            let summary = bundle::bundle(&options(arguments, context)?, out, context)?;
+            let (arguments, current_dir) = &from_recipe::merged(arguments, context)?;
+            let out = output(out_of(arguments)?, &mut stdout)?;
+            let options = options(arguments, current_dir, context)?;
+            let summary = match &arguments.like {
+                Some(lock) => bundle::like(lock, &options, out, context)?,
+                None => bundle::bundle(&options, out, context)?,
+            };
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
-        Command::Verify(of) if mirror::is_mirror(&of.path) => {
-            let report = verify_mirror::verify_mirror(&mirror_options(of), context)?;
-            console.result(&report, &mirror_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
-        Command::Verify(of) => {
-            let report = verify(&*open(&of.path)?, context)?;
-            console.result(&report, &report_text(&of.path, &report)).map_err(|error| output_error(&error))?;
-            if !report.ok {
-                console.verdict(&not_good(&of.path, report.findings.len()));
-            }
-            return Ok(ExitCode::from(u8::from(!report.ok)));
-        }
+        Command::Verify(of) => return verify::run(of, context, console),
         Command::Show(of) => {
             let shown = show(&*open(&of.path)?)?;
             console.result(&Ok_::new(&shown), &shown.to_string())
@@ -267,6 +258,14 @@ fn open(path: &Path) -> Result<Box<dyn Carrier>> {
 /// Endings of compressed tars; what a bundle mostly holds is compressed already.
 const COMPRESSED: [&str; 5] = [".tar.gz", ".tgz", ".tar.xz", ".tar.zst", ".tar.bz2"];
 
+/// Where a bundle goes, as the user says it.
+fn out_of(arguments: &cli::Bundle) -> Result<&Path> {
+    arguments.out.as_deref().ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "--output: is not given, so there is no place for the bundle")
+            .hint("name a directory or NAME.tar: -o OUT, or output in modferry.toml")
+    })
+}
+
 /// Where a bundle goes, by its name.
 fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
     if out == Path::new(carrier::STREAM) {
@@ -285,7 +284,7 @@ fn output<'a>(out: &Path, stdout: &'a mut io::Stdout) -> Result<Output<'a>> {
     Ok(if is_tar { Output::Tar(out.to_owned()) } else { Output::Directory(out.to_owned()) })
 }
 
-fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Options> {
+fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -> Result<bundle::Options> {
     // `go@1.26.8` as the go command has it, beside the flag.
     let (toolchains, roots): (Vec<&String>, Vec<&String>) =
         arguments.roots.iter().partition(|root| root.starts_with("go@"));
@@ -305,11 +304,9 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
         .hint("add --toolchain auto, or --level build; what developers do takes modules of all platforms"));
     }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
-    let current_dir =
-        std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),
-        current_dir,
+        current_dir: current_dir.to_owned(),
         level: arguments.level.map(|level| match level {
             cli::Level::Build => Level::Build,
             cli::Level::Work => Level::Work,
@@ -318,6 +315,8 @@ fn options(arguments: &cli::Bundle, context: &Context<'_>) -> Result<bundle::Opt
             cli::Level::UpgradeEach => Level::UpgradeEach,
         }),
         tools: arguments.tool.clone(),
+        with_versions: arguments.with_versions.clone(),
+        newest: arguments.newest,
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),
@@ -348,7 +347,7 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str("bundle   none, there is nothing to carry\n");
     }
     text.push_str(&format!(
-        "modules  {} ({}, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s with {}, work space {} (freed)\n",
+        "modules  {} ({}, {} with zip)\nfiles    {}\nbytes    {} ({})\ntime     {:.1} s {}, work space {} (freed)\n",
         counts.modules,
         count(counts.versions, "version"),
         counts.zips,
@@ -356,7 +355,7 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         summary.bytes,
         ByteSize(summary.bytes),
         summary.seconds,
-        summary.go,
+        if summary.go == bundle::NO_GO { "without go".to_owned() } else { format!("with {}", summary.go) },
         ByteSize(summary.work_bytes)
     ));
     if !summary.not_carried.is_empty() {
@@ -364,42 +363,4 @@ fn summary_text(summary: &Summary, dry_run: bool) -> String {
         text.push_str(&format!("missing  {files} of the closure, see modferry show\n"));
     }
     text
-}
-
-fn report_text(path: &Path, report: &Report) -> String {
-    let id = report.id.as_deref().unwrap_or("without id");
-    if report.ok {
-        let (bytes, seconds) = (ByteSize(report.bytes), report.seconds);
-        let files = count(report.files, "file");
-        return format!("{}: ok: bundle {id}, {files}, {bytes}, {seconds:.1} s\n", path.display());
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
-}
-
-fn not_good(path: &Path, findings: usize) -> String {
-    format!("{}: not good: {}", path.display(), count(findings as u64, "finding"))
-}
-
-fn mirror_options(arguments: &cli::Verify) -> verify_mirror::Options {
-    verify_mirror::Options {
-        mirror: arguments.path.clone(),
-        depth: if arguments.data { verify_mirror::Depth::Data } else { verify_mirror::Depth::Names },
-        database_keys: arguments.database_key.clone(),
-    }
-}
-
-fn mirror_text(path: &Path, report: &verify_mirror::Report) -> String {
-    if report.ok {
-        return format!(
-            "{}: ok: {}, {}, {}, {}, {} proven, {:.1} s\n",
-            path.display(),
-            count(report.bundles, "bundle"),
-            count(report.versions, "version"),
-            count(report.files, "file"),
-            ByteSize(report.bytes),
-            count(report.records, "record"),
-            report.seconds
-        );
-    }
-    report.findings.iter().map(|finding| format!("{finding}\n")).collect()
 }

@@ -59,6 +59,8 @@ pub struct Request<'a> {
     pub heads: &'a [Head],
     /// Serve every head of this size or more, known or not.
     pub since: Option<u64>,
+    /// Prove everything by this head and not by the newest: to make again what was made once.
+    pub at: Option<&'a At>,
     /// Of these, the ones whose records the far side has already: looked up, and not carried.
     pub known: &'a BTreeSet<ModuleVersion>,
     /// Tile files that the far side has already: part of the proof, and not carried.
@@ -70,6 +72,15 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Requests at a time; [`REQUESTS`] is a good number.
     pub jobs: usize,
+}
+
+/// What a slice was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The head that everything is proven by, signed by the database.
+    pub head: Head,
+    /// The earlier heads that are served, ascending by size; no others are.
+    pub served: Vec<Head>,
 }
 
 /// How `go` is told to find the database, as `go env` has it.
@@ -152,12 +163,18 @@ impl Work<'_> {
         let name = self.place.key.name();
         self.step(&format!("looking up {} module versions in {name}", self.request.versions.len()));
         let mut found = lookups::get(self)?;
-        let head = self.head(&found.records)?;
-        let served = self.served(std::mem::take(&mut found.heads), &head)?;
+        let newest = self.head(&found.records)?;
+        let (head, served) = match self.request.at {
+            Some(at) => {
+                self.forget_later(&mut found, at, &newest)?;
+                (at.head.clone(), at.served.clone())
+            }
+            None => (newest.clone(), self.served(std::mem::take(&mut found.heads), &newest)?),
+        };
         self.step(&format!("fetching the part of {name} that proves them"));
         let (caches, none) = (self.caches(), Vec::new());
         let prove = |caches: &[PathBuf]| {
-            let tiles = tiles::lay_out(self, &head, self.carried(&found), &served, caches)?;
+            let tiles = tiles::lay_out(self, (&head, newest.size()), self.carried(&found), &served, caches)?;
             self.step(&format!("proving them by the tree head of {} records", head.size()));
             gate::prove(self, &head, &found, &served, &tiles).map(|()| tiles)
         };
@@ -203,7 +220,8 @@ impl Work<'_> {
     /// The head of `latest`, once it has all records and all heads of the request.
     fn head(&self, records: &BTreeMap<ModuleVersion, Record>) -> Result<Head> {
         let last = records.values().max_by_key(|record| record.id);
-        let needed = self.request.heads.iter().map(Head::size).chain(last.map(|record| record.id + 1)).max();
+        let heads = self.request.heads.iter().chain(self.request.at.map(|at| &at.head));
+        let needed = heads.map(Head::size).chain(last.map(|record| record.id + 1)).max();
         let mut newest: Option<Head> = None;
         for attempt in 0..LATEST_ATTEMPTS {
             if attempt > 0 {
@@ -234,6 +252,20 @@ impl Work<'_> {
         Err(Error::new(ErrorKind::Network, message)
             .because(needs)
             .hint("try again later: the answer may come from a cache"))
+    }
+
+    /// Takes back the records that were not there yet at an earlier head.
+    fn forget_later(&self, found: &mut lookups::Found, at: &At, newest: &Head) -> Result<()> {
+        if at.head.size() == newest.size() && at.head != *newest {
+            return Err(fork(&at.head, newest, self));
+        }
+        let later: Vec<ModuleVersion> =
+            found.records.values().filter(|record| record.id >= at.head.size()).map(|r| r.module.clone()).collect();
+        for version in later {
+            found.records.remove(&version);
+            found.absent.insert(version, format!("it had no record in {} yet", at.head));
+        }
+        Ok(())
     }
 
     /// The heads to serve: all of the request, and those met that are not newer than `head`.

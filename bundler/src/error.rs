@@ -56,6 +56,8 @@ pub enum ErrorKind {
     Fork,
     /// A bundle and a mirror hold parts of a checksum database that no tile at hand joins.
     NeedsBridge,
+    /// What was made again is not the same as before.
+    Differs,
     /// A module zip that Go would refuse, or that readers of zips would understand differently.
     ZipRefused,
     /// The bundle breaks a rule of the format.
@@ -84,6 +86,7 @@ impl ErrorKind {
             | Self::NoRecord
             | Self::Fork
             | Self::NeedsBridge
+            | Self::Differs
             | Self::ZipRefused
             | Self::BundleInvalid
             | Self::NotCarried

@@ -85,7 +85,8 @@ impl Settings {
     /// Its `go` program.
     fn program(&self, fallback: &Path) -> PathBuf {
         let program = Path::new(self.get("GOROOT")).join("bin").join(if cfg!(windows) { "go.exe" } else { "go" });
-        if program.is_file() { program } else { fallback.to_owned() }
+        // Without a GOROOT it would be one of the current directory.
+        if program.is_absolute() && program.is_file() { program } else { fallback.to_owned() }
     }
 }
 
@@ -208,6 +209,11 @@ impl Go {
     /// The version, such as `go1.26.8`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether there is such a program: what exact lists name is fetched without one.
+    pub fn is_there(&self) -> bool {
+        self.program.is_file()
     }
 
     /// The same go with directories of exact versions before its proxies. Never for queries such as `latest`:

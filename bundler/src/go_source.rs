@@ -6,6 +6,10 @@
 /// What a file imports, and where that ends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct GoHead {
+    /// The name of the package.
+    pub(crate) package: String,
+    /// Whether a build constraint stands before it.
+    pub(crate) is_constrained: bool,
     /// The import paths, in the order of the file.
     pub(crate) imports: Vec<String>,
     /// Bytes up to the end of the last import declaration, or of the package clause.
@@ -17,12 +21,18 @@ pub(crate) struct GoHead {
 /// Reads the head of a file of which these are the first bytes; none if there are too few of them to tell where it ends, or if
 /// it is no Go source.
 pub(crate) fn head(bytes: &[u8]) -> Option<GoHead> {
-    let mut tokens = Tokens { bytes, at: if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }, is_ignored: false };
+    let mut tokens = Tokens {
+        bytes,
+        at: if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 },
+        is_ignored: false,
+        is_constrained: false,
+    };
     if tokens.next()? != b"package" {
         return None;
     }
-    tokens.next()?;
-    let mut head = GoHead { len: tokens.at, is_ignored: tokens.is_ignored, ..GoHead::default() };
+    let package = String::from_utf8_lossy(tokens.next()?).into_owned();
+    let Tokens { at: len, is_ignored, is_constrained, .. } = tokens;
+    let mut head = GoHead { package, is_constrained, len, is_ignored, imports: Vec::new() };
     while tokens.next()? == b"import" {
         let mut token = tokens.next()?;
         let is_block = token == b"(";
@@ -44,11 +54,16 @@ pub(crate) fn head(bytes: &[u8]) -> Option<GoHead> {
     Some(head)
 }
 
+/// The head of a whole file, which may end with it; the bytes get an end that is certain.
+pub(crate) fn whole_head(bytes: &mut Vec<u8>) -> Option<GoHead> {
+    let len = bytes.len();
+    bytes.extend_from_slice(b"\n}\n");
+    head(bytes).filter(|head| head.len <= len)
+}
+
 /// The imports of a whole file; none for one that a build tag keeps out of everything, or that is cut off.
 pub(crate) fn imports(bytes: &[u8]) -> Vec<String> {
-    // The first token after the imports may be the last of the file: what ends there ends with a space.
-    let whole = [bytes, b"\n}\n"].concat();
-    head(&whole).filter(|head| !head.is_ignored && head.len <= bytes.len()).map_or_else(Vec::new, |head| head.imports)
+    whole_head(&mut bytes.to_vec()).filter(|head| !head.is_ignored).map_or_else(Vec::new, |head| head.imports)
 }
 
 /// The words of the head of a Go file, without comments, space and semicolons.
@@ -56,6 +71,7 @@ struct Tokens<'a> {
     bytes: &'a [u8],
     at: usize,
     is_ignored: bool,
+    is_constrained: bool,
 }
 
 impl<'a> Tokens<'a> {
@@ -82,6 +98,7 @@ impl<'a> Tokens<'a> {
                 let len = rest.iter().position(|&byte| byte == b'\n')?;
                 let line = String::from_utf8_lossy(&rest[2..len]);
                 let tags = line.strip_prefix("go:build").or_else(|| line.trim_start().strip_prefix("+build"));
+                self.is_constrained |= tags.is_some();
                 self.is_ignored |= tags.is_some_and(|tags| tags.split_whitespace().any(|tag| tag == "ignore"));
                 self.at += len;
             } else if rest.starts_with(b"/*") {
@@ -92,6 +109,63 @@ impl<'a> Tokens<'a> {
             }
         }
     }
+}
+
+/// Platforms that a file is for by its name alone, `x_linux.go` or `x_windows_amd64_test.go` (`knownOS` and `knownArch` of
+/// go/build, those that are gone with them).
+const PLATFORMS: [&str; 45] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasip1",
+    "windows",
+    "zos",
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+    "wasip2",
+    "unix",
+    "cgo",
+];
+
+/// Whether the name of a file binds it to a platform.
+pub(crate) fn has_platform(name: &str) -> bool {
+    let stem = name.strip_suffix(".go").unwrap_or(name);
+    let stem = stem.strip_suffix("_test").unwrap_or(stem);
+    stem.split_once('_').is_some_and(|(_, rest)| rest.split('_').any(|word| PLATFORMS.contains(&word)))
 }
 
 /// Letters beyond ASCII are of words as well.
@@ -127,6 +201,12 @@ mod tests {
         let head = head(SOURCE.as_bytes()).unwrap();
         assert!(SOURCE[..head.len].ends_with("\"fmt\"\n)"));
         assert_eq!(super::head(b"package p\n\nvar x int\n").unwrap().len, "package p".len());
+    }
+
+    #[test]
+    fn names_bind_files_to_platforms() {
+        assert!(has_platform("a_linux.go") && has_platform("a_b_windows_amd64_test.go") && has_platform("x_js_y.go"));
+        assert!(!has_platform("linux.go") && !has_platform("a_b.go") && !has_platform("a_test.go"));
     }
 
     #[test]

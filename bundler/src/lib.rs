@@ -3,10 +3,11 @@
 //! Nothing in here prints, exits or looks at the process around it: the environment, the clock, progress and
 //! interruption come in through [`context::Context`]. `main.rs` is the shell around it.
 //!
-//! - commands: [`bundle`], [`verify`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
+//! - commands: [`bundle`], [`verify`], [`verify_closure`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
 //! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
+//! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
 //! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`], `lanes` (SHA-256)
 
@@ -34,12 +35,14 @@ pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
 pub mod module_zip;
+pub mod recipe;
 pub mod show;
 mod skeleton;
 pub mod source;
 pub mod tape;
 mod tile_spool;
 pub mod verify;
+pub mod verify_closure;
 pub mod verify_mirror;
 pub mod why;
 pub mod work_queue;

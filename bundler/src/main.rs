@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod console;
+mod from_recipe;
 
 use clap::Parser;
 use clap::error::ErrorKind;

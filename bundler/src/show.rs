@@ -1,10 +1,11 @@
 //! `modferry show`: what is in a bundle, from which roots, how big it is, and which parts of it are the largest.
 
+use crate::bundle::NO_GO;
 use crate::byte_size::{ByteSize, count};
 use crate::carrier::Carrier;
 use crate::error::Result;
 use crate::head::Head;
-use modferry_format::header::{self, Header};
+use modferry_format::header::{self, Header, Root, RootKind};
 use modferry_format::sumdb::key::VerifierKey;
 use modferry_format::{BundlePath, sumdb};
 use serde::Serialize;
@@ -112,33 +113,14 @@ impl fmt::Display for Shown {
         writeln!(f, "bundle {}", self.id)?;
         writeln!(f, "  sha256 {}", self.sha256)?;
         writeln!(f, "  format {}, draft {}, channel {}", header.format, header.draft, plain(&header.channel))?;
-        writeln!(f, "  made {} by {} with {}", plain(&header.created), plain(&header.tool), plain(&header.go))?;
+        let with = if header.go == NO_GO { "without go".to_owned() } else { format!("with {}", header.go) };
+        writeln!(f, "  made {} by {} {}", plain(&header.created), plain(&header.tool), plain(&with))?;
         for base in &header.base {
             writeln!(f, "  counts on bundle {}, which has to be imported first", plain(base))?;
         }
         writeln!(f, "\nroots")?;
         for root in &header.roots {
-            let version = root.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
-            if root.kind == header::RootKind::Toolchain {
-                let version = root.version.as_deref().unwrap_or_default();
-                writeln!(f, "  {} (toolchain)", plain(version.strip_prefix("v0.0.1-").unwrap_or(version)))?;
-                continue;
-            }
-            if let (header::RootKind::Tool, Some(package)) = (root.kind, &root.package) {
-                let of = plain(&root.module);
-                writeln!(f, "  {} (tool of {of}, level {})", plain(&format!("{package}{version}")), root.level)?;
-                continue;
-            }
-            let go = if root.go.is_empty() { "no go line".to_owned() } else { format!("go {}", root.go) };
-            writeln!(
-                f,
-                "  {} ({}, level {}{}, {})",
-                plain(&format!("{}{version}", root.module)),
-                root.kind,
-                root.level,
-                plain(&platforms_text(&root.platforms)),
-                plain(&go)
-            )?;
+            writeln!(f, "  {}", plain(&told(root)))?;
             for local in &root.local {
                 match &local.replaces {
                     Some(old) => {
@@ -186,7 +168,7 @@ impl fmt::Display for Shown {
             writeln!(f, "\nlevels")?;
         }
         for cost in &header.levels {
-            let is_here = header.roots.iter().any(|root| root.level == cost.level);
+            let is_here = header.roots.iter().any(|root| !is_exact(root.kind) && root.level == cost.level);
             writeln!(f, "{}", level_line(cost, is_here))?;
         }
         list(
@@ -201,6 +183,34 @@ impl fmt::Display for Shown {
             self.largest.iter().map(|large| format!("{:>8}  {}", ByteSize(large.bytes).to_string(), large.version)),
         )
     }
+}
+
+/// A root in one line.
+fn told(root: &Root) -> String {
+    let (kind, level) = (root.kind, root.level);
+    let version = root.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
+    match kind {
+        RootKind::Toolchain => {
+            let version = root.version.as_deref().unwrap_or_default();
+            format!("{} (toolchain)", version.strip_prefix("v0.0.1-").unwrap_or(version))
+        }
+        RootKind::Tool if root.package.is_some() => {
+            let package = root.package.as_deref().unwrap_or_default();
+            format!("{package}{version} (tool of {}, level {level})", root.module)
+        }
+        kind if is_exact(kind) => {
+            format!("{} ({kind}, exactly {})", root.module, count(root.requires.len() as u64, "version"))
+        }
+        _ => {
+            let go = if root.go.is_empty() { "no go line".to_owned() } else { format!("go {}", root.go) };
+            format!("{}{version} ({kind}, level {level}{}, {go})", root.module, platforms_text(&root.platforms))
+        }
+    }
+}
+
+/// Whether a root names its versions itself, whatever the level.
+fn is_exact(kind: RootKind) -> bool {
+    matches!(kind, RootKind::Toolchain | RootKind::GoSum | RootKind::Binary | RootKind::Sbom)
 }
 
 fn platforms_text(platforms: &[String]) -> String {

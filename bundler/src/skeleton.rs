@@ -3,16 +3,17 @@
 //! go itself unpacks whole modules for that, which is most of its work. Of a module zip that has been proven, [`unpack`] writes
 //! the heads where go would write everything; of a user's module, [`copy`] writes them into a directory of ours, so that no
 //! command of go runs in the user's tree. Names of files keep their meaning (tests, platforms), and so do build constraints
-//! and the comments of cgo, which stand before the imports. What follows the imports is left out, `//go:embed` with it:
+//! and the comments of cgo, which stand before the imports. Files of a module that are for every platform become one per package:
+//! they are most of them, and making, reading and removing files is what takes the time. What follows the imports is left out, `//go:embed` with it:
 //! the files that it names are not there.
 
 use crate::error::{Error, Result};
-use crate::go_source;
+use crate::go_source::{self, GoHead};
 use crate::module_zip::DIRECTORY_BUFFER_BYTES;
 use flate2::{Decompress, FlushDecompress, Status};
 use modferry_format::ModuleVersion;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -72,35 +73,41 @@ impl Unpacker {
             }
         }
         let mut made = HashSet::new();
+        let mut merged = Merged::default();
         for (below, wayfinder, method) in sources {
             let (start, end) = archive.get_entry(wayfinder).map_err(io::Error::other)?.compressed_data_range();
-            let len = self.head(archive.get_ref(), (start, end), method)?;
+            let len = match self.head(archive.get_ref(), (start, end), method)? {
+                Ok(head) if merged.takes(&below, &head) => continue,
+                Ok(head) => head.len,
+                Err(len) => len,
+            };
             let path = dir.join(&below);
             if let Some(parent) = path.parent().filter(|parent| made.insert(parent.to_path_buf())) {
                 fs::create_dir_all(parent)?;
             }
             write_head(&path, &self.out[..len])?;
         }
-        Ok(())
+        merged.write(dir, &mut made)
     }
 
-    /// Inflates an entry until its head is whole; gives the length of that.
+    /// Inflates an entry until its head is whole; gives the head, or how much is there of a file that has none.
     fn head<R: ReaderAt>(
         &mut self,
         file: &R,
         (mut at, end): (u64, u64),
         method: CompressionMethod,
-    ) -> io::Result<usize> {
+    ) -> io::Result<std::result::Result<GoHead, usize>> {
         self.out.clear();
         self.inflate.reset(false);
         let mut wanted = FIRST_BYTES;
         loop {
             let is_end = self.more(file, &mut at, end, method, wanted)?;
             if let Some(head) = go_source::head(&self.out) {
-                return Ok(head.len);
+                return Ok(Ok(head));
             }
             if is_end || self.out.len() >= MAX_HEAD_BYTES {
-                return Ok(self.out.len());
+                let len = self.out.len();
+                return Ok(go_source::whole_head(&mut self.out).ok_or(len));
             }
             wanted *= 4;
         }
@@ -137,6 +144,41 @@ impl Unpacker {
             }
         }
         Ok(false)
+    }
+}
+
+/// A directory, a package in it, and whether it is of tests.
+type Group = (String, String, bool);
+
+/// Files of which only the imports count, by package.
+#[derive(Default)]
+struct Merged(BTreeMap<Group, BTreeSet<String>>);
+
+impl Merged {
+    /// Takes a file that is for every platform.
+    fn takes(&mut self, below: &str, head: &GoHead) -> bool {
+        let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
+        let is_bound = head.is_constrained || go_source::has_platform(name);
+        // The comment before an import of C has options for the compiler.
+        if is_bound || head.imports.iter().any(|import| import == "C" || import.contains(['"', '\\', '\n'])) {
+            return false;
+        }
+        let group = (folder.to_owned(), head.package.clone(), name.ends_with("_test.go"));
+        self.0.entry(group).or_default().extend(head.imports.iter().cloned());
+        true
+    }
+
+    fn write(self, dir: &Path, made: &mut HashSet<PathBuf>) -> io::Result<()> {
+        for (number, ((folder, package, is_test), imports)) in self.0.into_iter().enumerate() {
+            let folder = dir.join(folder);
+            if made.insert(folder.clone()) {
+                fs::create_dir_all(&folder)?;
+            }
+            let imports: String = imports.iter().map(|import| format!("import _ \"{import}\"\n")).collect();
+            let name = format!("merged{number}{}.go", if is_test { "_test" } else { "" });
+            fs::write(folder.join(name), format!("package {package}\n\n{imports}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -206,17 +248,29 @@ mod tests {
     fn unpacks_the_heads_of_go_files_alone() {
         let long = format!("/*\n{}\n*/\npackage p\n\nimport \"a.b/c\"\n\nvar x = 1\n", "long ".repeat(20_000));
         let module = Module::new("example.com/A@v1.0.0").unwrap();
-        let module = module.file("a.go", "package a // here\n\n//go:embed x\nvar x string\n");
+        let module = module.file("a.go", "package a // here\n\nimport x \"embed\"\n\n//go:embed x\nvar x string\n");
+        let module =
+            module.file("b.go", "package a\n\nimport \"b.c/d\"\n").file("c.go", "//go:build cgo\n\npackage a\n\n");
+        let module = module.file("b_test.go", "package a_test\n\nimport \"b.c/e\"\n\nvar y int\n");
         let module = module.file("sub/b_windows.go", long.as_str()).file("x", "text").file("_no.go", "package no\n");
         let dir = tempfile::tempdir().unwrap();
         let zip = dir.path().join("m.zip");
         fs::write(&zip, module.zip()).unwrap();
         let out = dir.path().join("out");
         Unpacker::default().unpack(&zip, &"example.com/A@v1.0.0".parse().unwrap(), &out).unwrap();
-        assert_eq!(fs::read_to_string(out.join("a.go")).unwrap(), "package a\n");
+        let merged = fs::read_to_string(out.join("merged0.go")).unwrap();
+        assert_eq!(merged, "package a\n\nimport _ \"b.c/d\"\nimport _ \"embed\"\n");
+        let merged = fs::read_to_string(out.join("merged1_test.go")).unwrap();
+        assert_eq!(merged, "package a_test\n\nimport _ \"b.c/e\"\n");
+        assert_eq!(fs::read_to_string(out.join("c.go")).unwrap(), "//go:build cgo\n\npackage a\n");
         let head = fs::read_to_string(out.join("sub/b_windows.go")).unwrap();
         assert!(head.starts_with("/*") && head.ends_with("import \"a.b/c\"\n"));
-        assert!(!out.join("x").exists() && !out.join("_no.go").exists() && !out.join("go.mod").exists());
+        assert!(
+            !out.join("x").exists()
+                && !out.join("a.go").exists()
+                && !out.join("_no.go").exists()
+                && !out.join("go.mod").exists()
+        );
         let copied = dir.path().join("copied");
         copy(&out, &copied).unwrap();
         assert_eq!(fs::read_to_string(copied.join("sub/b_windows.go")).unwrap().trim_end(), head.trim_end());

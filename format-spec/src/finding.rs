@@ -42,7 +42,7 @@ pub enum FindingKind {
     HeadHash,
     /// A line of `SHA256SUMS` or `SIZES` breaks the grammar or the order.
     ManifestLine,
-    /// A file of the manifest is not there.
+    /// A file of the manifest is not there; where the closure is checked, a file of it.
     Missing,
     /// A file is there that the manifest does not list.
     Extra,
@@ -80,6 +80,8 @@ pub enum FindingKind {
     Fork,
     /// The counts of `bundle.json` are not those of the content.
     Counts,
+    /// The closure of a root cannot be told from the bundle alone.
+    NotJudged,
     /// A tar is broken, or holds something that stands out of order.
     Carrier,
     /// A tar says the same as it should, in headers of another form.

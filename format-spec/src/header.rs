@@ -1,5 +1,6 @@
 //! `bundle.json`: what a bundle is, where it comes from and what it claims (SPEC M40 to M46).
 
+use crate::bundle_path::BundlePath;
 use crate::carried::Carried;
 use crate::info;
 use crate::invalid::Invalid;
@@ -23,6 +24,8 @@ pub const EVERY_MODULE: &str = "*";
 pub const DEFAULT_CHANNEL: &str = "main";
 
 const KIND: &str = "bundle.json";
+/// Digits of a commit's hash in a pseudo-version (`ShortenSHA1` of cmd/go).
+const SHORT_HASH: usize = 12;
 
 /// The content of `bundle.json`. Members that this version does not know are ignored (SPEC M44).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +42,7 @@ pub struct Header {
     pub created: String,
     /// The program that made it, with its version.
     pub tool: String,
-    /// The go command that resolved it, such as `go1.26.8`.
+    /// The go command that resolved it, such as `go1.26.8`; `none` where nothing had to be resolved.
     pub go: String,
     /// What the bundle was made for.
     pub roots: Vec<Root>,
@@ -89,9 +92,10 @@ pub struct Root {
     /// The version, for a root that was given as `path@version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The go line of its go.mod, empty if there is none.
+    /// The go line of its go.mod, empty if there is none; of a program the go that built it.
     pub go: String,
-    /// The requirements of its go.mod as `path@version`, as they stand there; of a workspace none, its members have them.
+    /// The requirements of its go.mod as `path@version`, as they stand there; of a workspace none, its members have them; of
+    /// an exact list all versions that it names.
     pub requires: Vec<String>,
     /// The replacements of its go.mod or go.work by other versions, as `old => new`.
     pub replaces: Vec<String>,
@@ -215,6 +219,23 @@ pub struct Observation {
     pub query: String,
     /// The version that upstream named.
     pub version: String,
+}
+
+impl Observation {
+    /// The files by which go learns inside what the query meant, where it asks for one: a branch, a tag or a hash. With them
+    /// the version that they name. Of a hash go knows the form of 12 digits as well, which a pseudo-version ends in.
+    pub fn aliases(&self) -> Vec<(BundlePath, ModuleVersion)> {
+        let is_asked_of_the_list = matches!(self.query.as_str(), "latest" | "upgrade" | "patch")
+            || self.query.starts_with(['<', '>', '='])
+            || self.query.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let version = self.module.parse().and_then(|path| ModuleVersion::new(path, self.version.parse()?));
+        let (false, Ok(version)) = (is_asked_of_the_list, version) else { return Vec::new() };
+        let is_hash = self.query.len() > SHORT_HASH && self.query.bytes().all(|b| b.is_ascii_hexdigit());
+        let short = self.query.get(..SHORT_HASH).filter(|short| is_hash && self.version.ends_with(short));
+        let queries = [Some(self.query.as_str()), short].into_iter().flatten();
+        let alias = |query: &str| Some(BundlePath::Alias(version.path().clone(), query.parse().ok()?));
+        queries.filter_map(|query| Some((alias(query)?, version.clone()))).collect()
+    }
 }
 
 /// A file of the closure that is not in the bundle.
@@ -359,4 +380,28 @@ fn check_types(key: &str, value: &Value) -> Result<(), String> {
 fn is_local(value: &Value) -> bool {
     let Value::Object(members) = value else { return false };
     members.iter().all(|(name, value)| name != "replaces" || matches!(value, Value::String(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_go_asks_for_by_name_has_an_alias() {
+        let aliases = |query: &str, version: &str| {
+            let (module, query, version) = ("ex.org/A".into(), query.into(), version.into());
+            let aliases = Observation { module, query, version }.aliases();
+            aliases.into_iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>()
+        };
+        let commit = "v0.0.0-20260102030405-abcdefabcdef";
+        assert_eq!(aliases("Main", commit), ["download/ex.org/!a/@v/!main.info"]);
+        assert_eq!(aliases("release-1.2", "v1.2.3"), ["download/ex.org/!a/@v/release-1.2.info"]);
+        let hash = "abcdefabcdef0123456789abcdefabcdef012345";
+        let both = [hash, "abcdefabcdef"].map(|alias| format!("download/ex.org/!a/@v/{alias}.info"));
+        assert_eq!(aliases(hash, commit), both);
+        for query in ["latest", "upgrade", "patch", "v1", "v1.2", ">=v1.0.0", "<v2", "feature/x", "v1.2.3"] {
+            assert!(aliases(query, "v1.2.3").is_empty(), "{query}");
+        }
+        assert!(aliases("main", "go1.26.8").is_empty());
+    }
 }

@@ -64,6 +64,11 @@ impl Info {
         }
     }
 
+    /// When the version was made, as far as that is known.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+
     /// The version that the file speaks of.
     pub fn version(&self) -> &Version {
         &self.version

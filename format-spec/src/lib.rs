@@ -8,6 +8,7 @@
 //! - hashes: [`FileSha256`], [`H1`], [`BundleId`], three types that cannot be mixed up
 //! - texts: [`go_sum`], [`go_mod`], [`manifest`], [`requires`], [`root`], [`header`], [`info`], [`versions`]
 //! - the checksum database: [`sumdb`]
+//! - what go asks for: [`module_graph`]
 //! - rules: [`zip_names`] for what a module zip may hold, [`patterns`] for modules without a record, [`check`] for what a bundle must be
 #![no_std]
 
@@ -29,6 +30,7 @@ mod invalid;
 pub mod json;
 pub mod ledger;
 pub mod manifest;
+pub mod module_graph;
 mod module_path;
 mod module_version;
 mod names;

@@ -34,7 +34,7 @@ use std::sync::{Mutex, PoisonError};
 /// Zips fetched at a time; more brings nothing (closure.md 6).
 pub(crate) const REQUESTS: usize = 16;
 /// Times that a proxy is asked for a zip before it is left to go.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// What is made of a zip where go would unpack it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +54,13 @@ struct Worker {
 
 /// What it takes to fetch ahead.
 pub(crate) struct Ahead<'a> {
-    proxies: ProxyList,
+    pub(super) proxies: ProxyList,
     /// GONOPROXY: modules that go gets from their origin.
-    not_by_proxy: String,
+    pub(super) not_by_proxy: String,
     /// GOSUMDB's name, for the lookups in the child's cache.
-    database: Option<String>,
+    pub(super) database: Option<String>,
     module_cache: &'a Path,
-    reader: Reader<'a>,
+    pub(super) reader: Reader<'a>,
     context: &'a Context<'a>,
     done: Mutex<BTreeMap<ModuleVersion, Done>>,
     /// Zips that ended in an outage while none came: so many, and go is left to it.

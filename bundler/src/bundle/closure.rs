@@ -1,13 +1,14 @@
 //! The closures of all roots, brought together, with what there is to say about them.
 
 use crate::bundle::ahead::Ahead;
+use crate::bundle::more_versions::MoreVersions;
 use crate::bundle::records::Records;
 use crate::bundle::request::Request;
 use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
 use crate::bundle::root::Root;
 use crate::bundle::toolchains::{self, Platform};
 use crate::bundle::workspace::Workspace;
-use crate::bundle::{Options, Summary, go_mod_json, imports, seal, surroundings};
+use crate::bundle::{Options, Summary, exact, go_mod_json, imports, seal, surroundings};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command;
@@ -36,12 +37,16 @@ pub(crate) struct Closure {
     pub(crate) toolchains: BTreeSet<String>,
     /// What the go.sum files of the projects and those of the child state.
     pub(crate) statements: seal::Statements,
+    /// What came of roots that are exact lists.
+    pub(crate) exact: exact::Brought,
     /// What level `build` has zips of, and what level `all` has.
     named: BTreeSet<ModuleVersion>,
     selected: BTreeSet<ModuleVersion>,
     /// What every level has zips of: toolchains.
     pub(crate) always: BTreeSet<ModuleVersion>,
     costs: Vec<LevelCost>,
+    /// The roots with their scratch directories, for what is done with them once all are resolved.
+    resolved: Vec<Root>,
 }
 
 impl Closure {
@@ -70,6 +75,9 @@ impl Closure {
                 if go_work.is_file() && !is_off && surroundings::has_all_members(&go_work) {
                     return self.add_workspace(&go_work, level, number, space, resolver);
                 }
+                if !is_off {
+                    self.warnings_of(surroundings::workspace_above(directory), context);
+                }
                 self.add_module(&directory.join("go.mod"), level, &options.platforms, scratch("module")?, resolver)
             }
             Request::Workspace(go_work) => self.add_workspace(go_work, level, number, space, resolver),
@@ -88,6 +96,8 @@ impl Closure {
                 let version = self.version(module, query, &scratch("query")?, resolver)?;
                 self.add_version(&version, level, scratch, resolver)
             }
+            // Exact lists are brought by themselves.
+            Request::Exact(..) => Ok(()),
             Request::Tool { package, query } => self.add_tool(package, query, level, scratch, resolver),
         }
     }
@@ -109,9 +119,10 @@ impl Closure {
     }
 
     fn add_local(&mut self, root: Root, resolver: &Resolver<'_>) -> Result<()> {
-        self.resolve(&root, resolver)?;
-        self.statements.push((format!("go.sum of {}", root.name), root.go_sum));
-        self.roots.push(root.header);
+        self.statements.push((format!("go.sum of {}", root.name), root.go_sum.clone()));
+        let header = root.header.clone();
+        self.resolve(root, resolver)?;
+        self.roots.push(header);
         Ok(())
     }
 
@@ -167,12 +178,14 @@ impl Closure {
         let context = resolver.context;
         let dependency = Root::dependency(version, level, scratch("dependency")?, resolver)?;
         let mut header = dependency.header.clone();
-        self.resolve(&dependency, resolver)?;
+        self.resolve(dependency, resolver)?;
         if let Some(go_mod) =
             module_cache::versions(resolver.module_cache)?.get(version).and_then(|files| files.go_mod.clone())
         {
-            let main = Root::main_module(version, level, &go_mod, scratch("main")?, resolver)
-                .and_then(|root| self.resolve(&root, resolver).map(|()| root.header));
+            let main = Root::main_module(version, level, &go_mod, scratch("main")?, resolver).and_then(|root| {
+                let header = root.header.clone();
+                self.resolve(root, resolver).map(|()| header)
+            });
             match main {
                 Ok(main) => header = main,
                 Err(error) if error.kind == ErrorKind::Interrupted || error.kind == ErrorKind::NoSpace => {
@@ -209,9 +222,10 @@ impl Closure {
             let (module, query) = (root.header.module.clone(), query.to_owned());
             self.observations.insert(Observation { module, query, version: version.clone() });
         }
-        self.resolve(&root, resolver)?;
+        let header = root.header.clone();
+        self.resolve(root, resolver)?;
         self.warnings_of(resolver.installed(&format!("{package}@{version}"), &scratch("install")?)?, resolver.context);
-        self.roots.push(root.header);
+        self.roots.push(header);
         Ok(())
     }
 
@@ -231,22 +245,75 @@ impl Closure {
             return Ok(version);
         }
         let version = resolver.query(module.as_str(), query, scratch)?;
-        let (module, query) = (module.to_string(), query.to_owned());
-        self.observations.insert(Observation { module, query, version: version.version().to_string() });
+        self.observe(version.clone(), query);
         Ok(version)
     }
 
-    fn resolve(&mut self, root: &Root, resolver: &Resolver<'_>) -> Result<()> {
+    fn resolve(&mut self, mut root: Root, resolver: &Resolver<'_>) -> Result<()> {
         let context = resolver.context;
         if root.sources().is_some() || matches!(root.header.kind, RootKind::GoMod | RootKind::Version) {
             self.toolchains.extend(toolchains::asked_by(&root.go_mod));
         }
-        let resolved = resolver.closure(root)?;
+        let resolved = resolver.closure(&root)?;
         if let Some(sources) = root.sources() {
             self.warnings_of(imports::warnings(&root.name, sources, &root.ignored, &resolved.paths), context);
         }
+        root.paths = resolved.paths.iter().cloned().collect();
         self.take(resolved, context);
-        self.state(&root.scratch.join("go.sum"), &root.name)
+        self.state(&root.scratch.join("go.sum"), &root.name)?;
+        self.resolved.push(root);
+        Ok(())
+    }
+
+    /// Brings more versions of the modules that have a zip by now.
+    pub(crate) fn add_versions(
+        &mut self,
+        more: &[MoreVersions],
+        newest: bool,
+        scratch: &Path,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let cached = module_cache::versions(resolver.module_cache)?;
+        let with_zip = cached.iter().filter(|(_, files)| files.zip.is_some());
+        let modules: BTreeSet<String> = with_zip.map(|(version, _)| version.path().to_string()).collect();
+        let mut wanted: BTreeSet<ModuleVersion> = BTreeSet::new();
+        for more in more {
+            let matching: Vec<&String> = modules.iter().filter(|module| more.matches(module)).collect();
+            if matching.is_empty() {
+                let message = format!("--with-versions {}: no module of the closure matches", more.text());
+                self.warn(resolver.context, Warning::new(message, Some("modferry show names the modules of a bundle")));
+            }
+            for module in matching {
+                for version in more.versions(module, resolver.plain, scratch)? {
+                    self.observe(version.clone(), more.query());
+                    wanted.insert(version);
+                }
+            }
+        }
+        for query in ["upgrade", "patch"].into_iter().filter(|_| newest) {
+            for root in &self.resolved {
+                let updates = resolver.updates(root, query, &modules)?;
+                let updates = updates.into_iter().filter(|version| !cached.contains_key(version));
+                let updates: Vec<ModuleVersion> = updates.collect();
+                wanted.extend(updates.iter().cloned());
+                self.observations.extend(updates.iter().map(|version| observation(version, query)));
+            }
+        }
+        let total = wanted.len() as u64;
+        for (done, version) in wanted.iter().enumerate() {
+            let (done, current) = (done as u64, version.to_string());
+            resolver.context.progress.event(Event::Progress { done, total, bytes: 0, current: &current });
+            let warnings = resolver.with_version(&self.resolved, version)?;
+            self.warnings_of(warnings, resolver.context);
+        }
+        self.always.extend(wanted);
+        Ok(())
+    }
+
+    fn observe(&mut self, version: ModuleVersion, query: &str) {
+        if version.version().as_str() != query {
+            self.observations.insert(observation(&version, query));
+        }
     }
 
     fn take(&mut self, resolved: Resolved, context: &Context<'_>) {
@@ -355,7 +422,7 @@ impl Closure {
         let zips = self.refused.iter().map(|refused| {
             file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
         });
-        let mut files: Vec<NotCarried> = infos.chain(zips).collect();
+        let mut files: Vec<NotCarried> = infos.chain(zips).chain(self.exact.left_out.iter().cloned()).collect();
         files.sort();
         files
     }
@@ -398,6 +465,11 @@ impl Closure {
             warnings: self.warnings,
         }
     }
+}
+
+fn observation(version: &ModuleVersion, query: &str) -> Observation {
+    let (module, query) = (version.path().to_string(), query.to_owned());
+    Observation { module, query, version: version.version().to_string() }
 }
 
 /// The order in which the user names roots, and how often, does not change the bundle.

@@ -1,5 +1,6 @@
 //! What `bundle` is asked for, and what it says at the end.
 
+use crate::bundle::more_versions::MoreVersions;
 use crate::bundle::own_go::GoChoice;
 use crate::bundle::toolchains::{Platform, Wanted};
 use crate::error::Warning;
@@ -19,6 +20,10 @@ pub struct Options {
     pub level: Option<Level>,
     /// Programs to carry, each `package@version`.
     pub tools: Vec<String>,
+    /// More versions of modules of the closure.
+    pub with_versions: Vec<MoreVersions>,
+    /// The newest release and patch of every module that has a zip.
+    pub newest: bool,
     /// Where to work; none means the user's cache directory.
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.

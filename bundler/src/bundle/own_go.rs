@@ -108,6 +108,7 @@ fn fetch(toolchain: &ModuleVersion, settings: &Settings, work: &Path, context: &
     let request = database::Request {
         versions: &versions,
         since: None,
+        at: None,
         known: &BTreeSet::new(),
         held: &BTreeSet::new(),
         heads: &[],
@@ -192,7 +193,7 @@ fn asked(context: &Context<'_>) -> Option<Settings> {
 }
 
 /// What `go env` would say, as far as it can be known without go.
-fn settings(environment: &Environment) -> Result<Settings> {
+pub(crate) fn settings(environment: &Environment) -> Result<Settings> {
     let file = environment.get("GOENV").map(PathBuf::from).or_else(|| {
         let config = environment.get("XDG_CONFIG_HOME").map(PathBuf::from);
         let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".config"));
@@ -222,8 +223,17 @@ fn settings(environment: &Environment) -> Result<Settings> {
         ("GONOPROXY", get("GONOPROXY").unwrap_or_else(|| private.clone())),
         ("GONOSUMDB", get("GONOSUMDB").unwrap_or_else(|| private.clone())),
         ("GOAUTH", get("GOAUTH").unwrap_or_default()),
+        ("GOMODCACHE", get("GOMODCACHE").or_else(|| module_cache_of(get("GOPATH"), environment)).unwrap_or_default()),
     ];
     Ok(Settings::new(values.map(|(name, value)| (name.to_owned(), value))))
+}
+
+/// The default of GOMODCACHE: below the first directory of GOPATH, which is `go` in the user's home by default.
+fn module_cache_of(gopath: Option<String>, environment: &Environment) -> Option<String> {
+    let first = gopath.as_deref().and_then(|list| std::env::split_paths(list).next());
+    let home =
+        || environment.get(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(|home| Path::new(home).join("go"));
+    Some(first.or_else(home)?.join("pkg").join("mod").to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -250,5 +260,12 @@ mod tests {
         environment.set("GOPROXY", "https://b.test");
         assert_eq!(settings(&environment).unwrap().get("GOPROXY"), "https://b.test");
         assert_eq!(settings(&environment).unwrap().get("GOSUMDB"), "sum.golang.org");
+        let module_cache = |environment: &Environment| settings(environment).unwrap().get("GOMODCACHE").to_owned();
+        assert_eq!(module_cache(&environment), "");
+        environment.set("HOME", "/home/a");
+        environment.set("USERPROFILE", "/home/a");
+        assert_eq!(Path::new(&module_cache(&environment)), Path::new("/home/a/go/pkg/mod"));
+        environment.set("GOPATH", "/g");
+        assert_eq!(Path::new(&module_cache(&environment)), Path::new("/g/pkg/mod"));
     }
 }

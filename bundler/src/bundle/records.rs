@@ -3,7 +3,7 @@
 use crate::bundle::Options;
 use crate::carrier::{self, Carrier, What};
 use crate::context::{Context, Event};
-use crate::database::{self, REQUESTS, Slice};
+use crate::database::{self, At, REQUESTS, Slice};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::Settings;
 use crate::{head, heads_file};
@@ -36,6 +36,7 @@ pub(crate) struct Before {
     key: VerifierKey,
     base: Base,
     heads: Vec<Head>,
+    at: Option<At>,
 }
 
 impl Before {
@@ -57,7 +58,25 @@ impl Before {
             None => Base::default(),
         };
         let heads = heads(options, &base, &key)?;
-        Ok(Some(Self { key, base, heads }))
+        Ok(Some(Self { key, base, heads, at: None }))
+    }
+
+    /// Proves by the heads that a bundle.json states; for making the same bundle again.
+    pub(crate) fn at(mut self, stated: &Database) -> Result<Self> {
+        let open = |note: &String| {
+            Head::open(note.as_bytes(), &self.key).map_err(|error| {
+                let message = format!("bundle.json: has no tree head that {} has signed", self.key.name());
+                Error::new(ErrorKind::BundleInvalid, message).because(error.to_string())
+            })
+        };
+        self.at =
+            Some(At { head: open(&stated.head)?, served: stated.served.iter().map(open).collect::<Result<_>>()? });
+        Ok(self)
+    }
+
+    /// The id of the base.
+    pub(crate) fn base(&self) -> Option<&str> {
+        self.base.id.as_deref()
     }
 }
 
@@ -84,7 +103,7 @@ impl Records {
         out: &Path,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let Some(Before { key, base, heads }) = before else {
+        let Some(Before { key, base, heads, at }) = before else {
             return Ok(Self { without_record: vec![EVERY_MODULE.to_owned()], ..Self::default() });
         };
         let private = settings.get("GONOSUMDB");
@@ -107,6 +126,7 @@ impl Records {
         let request = database::Request {
             versions: &wanted,
             since: options.since_head,
+            at: at.as_ref(),
             known: &known,
             held: &held,
             heads: &heads,

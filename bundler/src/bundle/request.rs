@@ -1,7 +1,9 @@
 //! What the user names as roots: arguments and lists of them, understood but not looked up yet.
 
+use crate::bundle::exact;
 use crate::error::{Error, ErrorKind, Result};
 use modferry_format::ModulePath;
+use modferry_format::header::RootKind;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ pub(crate) enum Request {
     Workspace(PathBuf),
     /// A go.mod file alone.
     GoModFile(PathBuf),
+    /// A file that names exact versions: a go.sum, a program, a software bill of materials.
+    Exact(RootKind, PathBuf),
     /// A program, `package@version` or `package@query`.
     Tool {
         /// The package.
@@ -98,8 +102,11 @@ impl Request {
             Ok(meta) if meta.is_dir() => Self::directory(argument, path),
             Ok(_) if path.extension().is_some_and(|extension| extension == "mod") => Ok(Self::GoModFile(path)),
             Ok(_) if path.file_name().is_some_and(|name| name == "go.work") => Ok(Self::Workspace(path)),
-            Ok(_) => Err(root_error("is neither a module directory nor a go.mod or go.work file")
-                .hint("a root is a directory with a go.mod or go.work, one of these files, MODULE@VERSION or @FILE with one of these per line")),
+            Ok(_) => match exact::recognise(&path)? {
+                Some(kind) => Ok(Self::Exact(kind, path)),
+                None => Err(root_error("is neither a go.mod or go.work file nor one that names exact versions")
+                    .hint("a root is a directory with a go.mod or go.work, one of these files, MODULE@VERSION or @FILE with one of these per line; exact versions are named by a go.sum, a program built by go, an SBOM in JSON")),
+            },
             Err(_) => match argument.rsplit_once('@') {
                 Some((module, query)) if !query.is_empty() => {
                     let module = module.parse().map_err(|invalid| {
@@ -131,7 +138,9 @@ impl Request {
     /// How messages name it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Directory(path) | Self::GoModFile(path) | Self::Workspace(path) => path.display().to_string(),
+            Self::Directory(path) | Self::GoModFile(path) | Self::Workspace(path) | Self::Exact(_, path) => {
+                path.display().to_string()
+            }
             Self::Version { module, query } => format!("{module}@{query}"),
             Self::Tool { package, query } => format!("{package}@{query}"),
         }
@@ -142,8 +151,13 @@ impl Request {
         match self {
             Self::Directory(path) => Some(path),
             Self::GoModFile(path) | Self::Workspace(path) => path.parent(),
-            Self::Version { .. } | Self::Tool { .. } => None,
+            Self::Version { .. } | Self::Tool { .. } | Self::Exact(..) => None,
         }
+    }
+
+    /// Whether it names all its versions itself, so that nothing has to be resolved.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(..))
     }
 }
 

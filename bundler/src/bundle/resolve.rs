@@ -14,8 +14,10 @@
 //! closure.md has the measurements that each level's commands come from.
 
 mod fill;
+mod other_versions;
 mod packages;
 mod upgrade;
+mod walk;
 mod workspace;
 
 pub(crate) use workspace::quoted;
@@ -69,6 +71,7 @@ pub(crate) struct Resolved {
     pub(crate) selected: Vec<ModuleVersion>,
     /// What the user should know.
     pub(crate) warnings: Vec<Warning>,
+    modules: ModuleList,
 }
 
 /// The build list as `go list -m -json all` prints it.
@@ -231,6 +234,7 @@ impl Resolver<'_> {
             named: named.into_iter().collect(),
             selected,
             warnings: Vec::new(),
+            modules: listed,
         })
     }
 
@@ -337,14 +341,16 @@ impl Resolver<'_> {
         Ok(self.plain.run(&root.scratch, &arguments, &mut || {})?.status.success())
     }
 
-    /// Whether the packages of the root, their tests and `go mod tidy` do without the zips that failed.
+    /// Whether what the level promises does without the zips that failed: the packages of the root and their tests, and above
+    /// level `build` `go mod tidy`.
     fn judge(&self, root: &Root, failed: &[Refused]) -> Result<()> {
         let Some(first) = failed.first() else { return Ok(()) };
         root.restore()?;
-        let output = self.plain.run(&root.scratch, &["list", "-deps", "-test", "all"], &mut || {})?;
-        if !output.status.success() || !self.tidy(root, &[])? {
-            let subject = format!("{}: {} could not be fetched, and packages need it", root.name, first.version);
-            return Err(go_command::explain(&subject, &first.words));
+        let is_build = root.header.level == Level::Build;
+        let packages = if is_build { "./..." } else { "all" };
+        let output = self.plain.run(&root.scratch, &["list", "-deps", "-test", packages], &mut || {})?;
+        if !output.status.success() || (!is_build && !self.tidy(root, &[])?) {
+            return Err(packages::refused_error(&root.name, first));
         }
         Ok(())
     }
@@ -390,6 +396,6 @@ pub(crate) fn refused_warning(refused: &Refused) -> Warning {
     let words = refused.words.lines().next().unwrap_or_default();
     Warning::new(
         format!("{}: upstream refuses it, and no package needs it: left out ({words})", refused.version),
-        Some("go mod download all will fail for it inside; build, test, vet and tidy will not"),
+        Some("go mod download will fail for it inside, or go mod download all; build, test and vet will not"),
     )
 }

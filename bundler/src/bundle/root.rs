@@ -46,6 +46,8 @@ pub(crate) struct Root {
     pub(crate) required: BTreeSet<String>,
     /// Paths of those that are the root's own, in the order of the file.
     pub(crate) direct: Vec<String>,
+    /// Paths of all modules of its build list, once it is resolved.
+    pub(crate) paths: BTreeSet<String>,
     packages: Packages,
     is_copied: Cell<bool>,
     /// Directories below it that go passes over.
@@ -64,6 +66,7 @@ impl Root {
             has_queries: json.has_queries(),
             required: json.requires().map(|require| require.path.clone()).collect(),
             direct: json.requires().filter(|require| !require.indirect).map(|require| require.path.clone()).collect(),
+            paths: BTreeSet::new(),
             packages,
             is_copied: Cell::new(false),
             ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),

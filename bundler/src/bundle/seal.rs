@@ -8,9 +8,10 @@ use crate::jobs;
 use crate::module_cache::{Files, Versions};
 use crate::module_zip::{Proof, Prover};
 use crate::source::Source;
+use modferry_format::carried::{self, Carried};
 use modferry_format::check::{self, Checker};
 use modferry_format::go_sum::{GoSum, Subject};
-use modferry_format::header::{Counts, Header};
+use modferry_format::header::{Counts, Header, Observation};
 use modferry_format::info::Info;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Requires;
@@ -35,6 +36,8 @@ pub(crate) struct Staging<'a> {
     name: PathBuf,
     /// Whether zips stay in the work space until the end; else they are copied into the directory.
     moves: bool,
+    /// The id that it must have, for a bundle that is made again.
+    expected: Option<BundleId>,
 }
 
 /// What the files become. A tar is made of those in a directory of the work space, and of the zips where they lie: no
@@ -61,7 +64,12 @@ impl<'a> Staging<'a> {
             Form::Directory(partial) => partial.takes_from(cache)?,
             Form::Tar(..) | Form::Stream(..) => true,
         };
-        Ok(Self { form, name, moves })
+        Ok(Self { form, name, moves, expected: None })
+    }
+
+    /// The same, which must come to this id.
+    pub(crate) fn expecting(self, expected: Option<BundleId>) -> Self {
+        Self { expected, ..self }
     }
 
     /// Where the files are gathered.
@@ -120,8 +128,7 @@ impl<'a> Staging<'a> {
             let path = content.entry.path.to_string();
             (!path.starts_with(BundlePath::SUMDB_PREFIX), path)
         });
-        header.bytes = entries.iter().map(|content| content.entry.size).sum();
-        header.counts = count(&entries);
+        (header.counts, header.bytes, header.closure) = measure(&entries);
         let findings = judge(header, &entries);
         if let Some(first) = findings.first() {
             let message = format!("{}: the bundle would break its own rules", self.name.display());
@@ -130,6 +137,12 @@ impl<'a> Staging<'a> {
                 .hint("this is a mistake of modferry"));
         }
         let (id, head) = self.write_head(&entries, header, &requires)?;
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != id) {
+            let message = format!("{}: would be bundle {id}, not {expected}", self.name.display());
+            return Err(Error::new(ErrorKind::Differs, message)
+                .because("its content is the same, its head files are not")
+                .hint("take the modferry that made the first one"));
+        }
         context.interrupt.check()?;
         let packed = |path: String, size: u64, place: PathBuf| Packed { path, size, place };
         let mut files: Vec<Packed> =
@@ -248,6 +261,18 @@ impl<'a> Staging<'a> {
         Ok(contents)
     }
 
+    /// Brings the aliases of what was asked upstream.
+    pub(crate) fn aliases(&self, cached: &Versions, observations: &BTreeSet<Observation>) -> Result<Vec<Content>> {
+        let mut contents = Vec::new();
+        for (alias, version) in observations.iter().flat_map(Observation::aliases) {
+            let info = cached.get(&version).and_then(|files| files.info.as_ref());
+            // What was asked and not chosen is not carried.
+            let Some(info) = info else { continue };
+            contents.push(self.add(alias, canonical_info(&version, &read(info, Info::MAX_BYTES)?)?)?);
+        }
+        Ok(contents)
+    }
+
     fn zips(
         &self,
         cached: &Versions,
@@ -309,10 +334,7 @@ impl<'a> Staging<'a> {
             };
             copy().map_err(|error: io::Error| Error::io(&place, "the zip could not be copied there", &error))?
         };
-        let h1 = proof.h1.map_err(|reason| {
-            Error::new(ErrorKind::ZipRefused, format!("{version}: its zip is refused: {reason}"))
-                .hint("such a zip reads differently in different tools; ask its author or your proxy for a clean one")
-        })?;
+        let h1 = accept(version, proof.h1)?;
         let stated = fs::read_to_string(zip.with_extension("ziphash"))
             .map_err(|error| Error::io(zip, "go left no hash of it", &error))?;
         if stated.trim() != h1.to_string() {
@@ -326,7 +348,7 @@ impl<'a> Staging<'a> {
 
 /// One file of the content: in its place, or proved and waiting to be moved there.
 pub(crate) struct Content {
-    entry: Entry,
+    pub(crate) entry: Entry,
     /// Where the rules look at it.
     bytes: Option<Vec<u8>>,
     move_from: Option<PathBuf>,
@@ -367,8 +389,16 @@ fn canonical_info(version: &ModuleVersion, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(info.to_canonical().into_bytes())
 }
 
+/// The h1 of a zip that reads the same in all tools.
+pub(crate) fn accept(version: &ModuleVersion, h1: std::result::Result<H1, String>) -> Result<H1> {
+    h1.map_err(|reason| {
+        Error::new(ErrorKind::ZipRefused, format!("{version}: its zip is refused: {reason}"))
+            .hint("such a zip reads differently in different tools; ask its author or your proxy for a clean one")
+    })
+}
+
 /// Whether all who state a hash for the subject state this one.
-fn agree(subject: &Subject, h1: H1, statements: &Statements) -> Result<()> {
+pub(crate) fn agree(subject: &Subject, h1: H1, statements: &Statements) -> Result<()> {
     for (who, sums) in statements {
         let expected = sums.expected(subject);
         if let Some(other) = expected.first().filter(|_| !expected.contains(&h1)) {
@@ -406,6 +436,26 @@ fn count(entries: &[&Content]) -> Counts {
         zips: zips as u64,
         files: entries.len() as u64,
     }
+}
+
+/// What bundle.json says of these files as a whole.
+pub(crate) fn measure(entries: &[&Content]) -> (Counts, u64, Vec<Carried>) {
+    (count(entries), entries.iter().map(|content| content.entry.size).sum(), carried(entries))
+}
+
+/// The versions of these files, for the lock (SPEC M46).
+fn carried(entries: &[&Content]) -> Vec<Carried> {
+    let mut versions: BTreeMap<&ModuleVersion, carried::Files> = BTreeMap::new();
+    for content in entries {
+        match &content.entry.path {
+            BundlePath::Zip(version) => drop(versions.insert(version, carried::Files::Whole)),
+            BundlePath::Info(version) | BundlePath::Mod(version) => {
+                versions.entry(version).or_insert(carried::Files::Graph);
+            }
+            _ => {}
+        }
+    }
+    Carried::lines(versions.into_iter().map(|(version, files)| (version.clone(), files)))
 }
 
 fn judge(header: &Header, entries: &[&Content]) -> Vec<String> {

@@ -46,6 +46,18 @@ pub(crate) fn has_all_members(go_work: &Path) -> bool {
     members_of(&text).all(|member| directory.join(member).join("go.mod").is_file())
 }
 
+/// Warns of a go.work above a module: go commands in the module use it.
+pub(crate) fn workspace_above(directory: &Path) -> Option<Warning> {
+    let absolute = std::path::absolute(directory).ok()?;
+    let go_work = absolute.ancestors().skip(1).map(|above| above.join("go.work")).find(|file| file.is_file())?;
+    let message = format!(
+        "{}: go commands there use {}, and the bundle is for the module alone",
+        directory.display(),
+        go_work.display()
+    );
+    Some(Warning::new(message, Some("bundle the directory of the go.work; or set GOWORK=off here and inside")))
+}
+
 /// The directories of the `use` lines of a go.work.
 fn members_of(go_work: &str) -> impl Iterator<Item = String> {
     let mut in_use = false;

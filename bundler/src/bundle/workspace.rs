@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::Go;
 use crate::skeleton;
 use modferry_format::go_sum::GoSum;
-use modferry_format::header::{Level, Root as HeaderRoot, RootKind};
+use modferry_format::header::{Level, Local, Root as HeaderRoot, RootKind};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -82,7 +82,8 @@ impl Workspace {
                 .hint("go work use DIR adds one; or name module directories as roots"));
         }
         let mut go_sum = sums(&file.with_extension("work.sum"))?;
-        let (mut copies, mut local, mut replaces, mut excludes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut copies, mut local) = (Vec::new(), Vec::<Local>::new());
+        let (mut replaces, mut excludes) = (Vec::<String>::new(), Vec::new());
         for (member, copy) in &moved {
             fs::create_dir_all(copy).map_err(|error| Error::io(copy, "could not be made", &error))?;
             let name = member.display().to_string();
@@ -101,22 +102,24 @@ impl Workspace {
         let mut text = format!("go {}\n\n", if json.go.is_empty() { "1.18" } else { &json.go });
         copies.iter().for_each(|member| text.push_str(&format!("use {}\n", quoted(&member.copy))));
         for replace in json.replace.iter().flatten() {
-            let old = replace.old.text().replacen('@', " ", 1);
+            let old = replace.old.text();
+            // go looks into go.work first: what it replaces at all versions goes before any line of a member.
+            let is_covered = |other: &str| {
+                let path = other.split('@').next().unwrap_or_default();
+                other == old || (replace.old.version.is_empty() && path == replace.old.path)
+            };
+            local.retain(|other| !other.replaces.as_deref().is_some_and(is_covered));
+            replaces.retain(|line| !is_covered(line.split(" => ").next().unwrap_or_default()));
+            let written = old.replacen('@', " ", 1);
             if replace.new.version.is_empty() {
                 let target = replaced_by(&directory, replace, "go.work", &name)?;
                 let by = GoModJson::read(go, &target.join("go.mod"), &name)?;
-                // What go.work replaces goes before what a member does.
-                local.retain(|other: &modferry_format::header::Local| {
-                    other.replaces.as_deref() != Some(&replace.old.text())
-                });
-                local.push(by.local_module(Some(replace.old.text())));
-                text.push_str(&format!("replace {old} => {}\n", quoted(moved.get(&target).unwrap_or(&target))));
+                local.push(by.local_module(Some(old)));
+                text.push_str(&format!("replace {written} => {}\n", quoted(moved.get(&target).unwrap_or(&target))));
             } else {
                 let NameJson { path, version, .. } = &replace.new;
-                text.push_str(&format!("replace {old} => {path} {version}\n"));
-                let same = format!("{} => ", replace.old.text());
-                replaces.retain(|line| !line.starts_with(&same));
-                replaces.push(format!("{same}{path}@{version}"));
+                text.push_str(&format!("replace {written} => {path} {version}\n"));
+                replaces.push(format!("{old} => {path}@{version}"));
             }
         }
         let go_work = dir.join("go.work");

@@ -26,7 +26,8 @@ pub(super) struct Tiles {
 
 pub(super) fn lay_out<'a>(
     work: &Work<'_>,
-    head: &Head,
+    // The size that the database has by now goes with it.
+    (head, newest): (&Head, u64),
     records: impl Iterator<Item = &'a Record>,
     served: &[Head],
     caches: &[PathBuf],
@@ -38,9 +39,9 @@ pub(super) fn lay_out<'a>(
     let in_tree = |tile: &Tile| tree::tile_of(tile.level(), tile.index(), head.size());
     let (asked, cut): (Vec<Tile>, Vec<Tile>) = all.iter().partition(|tile| in_tree(tile) == Some(**tile));
     let mut bytes = 0;
-    for (_, written) in
-        work.each(asked, |&tile| get(work, tile, caches).and_then(|hashes| work.write(&tile.to_string(), &hashes)))?
-    {
+    for (_, written) in work.each(asked, |&tile| {
+        get(work, tile, newest, caches).and_then(|hashes| work.write(&tile.to_string(), &hashes))
+    })? {
         bytes += written;
     }
     for tile in cut {
@@ -64,14 +65,16 @@ fn length(tile: Tile) -> usize {
 }
 
 /// The bytes of a tile, as many as it must have.
-fn get(work: &Work<'_>, tile: Tile, caches: &[PathBuf]) -> Result<Vec<u8>> {
+fn get(work: &Work<'_>, tile: Tile, newest: u64, caches: &[PathBuf]) -> Result<Vec<u8>> {
     if let Some(bytes) = caches.iter().find_map(|cache| cached(&cache.join(tile.to_string()), tile)) {
         return Ok(bytes);
     }
     let full = Tile::new(tile.level(), tile.index(), Tile::FULL_WIDTH).expect("wider than a tile that exists");
     let base = &work.place.base;
     let mut said = String::new();
-    for file in BTreeSet::from([tile, full]) {
+    // Of an earlier head the width may be gone, and the full one not there yet.
+    let by_now = tree::tile_of(tile.level(), tile.index(), newest).unwrap_or(full);
+    for file in BTreeSet::from([tile, by_now, full]) {
         let name = file.to_string();
         match work.reader.get(base, &name, length(full))? {
             Answer::Found(mut bytes) if bytes.len() == length(file) => {

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::listing;
 use crate::mirror::Mirror;
+use modferry_format::header::Observation;
 use modferry_format::info::Info;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
@@ -51,6 +52,7 @@ struct Derive<'a> {
     id: BundleId,
     facts: &'a Facts,
     judgement: &'a Judgement,
+    observations: &'a [Observation],
     changes: Mutex<Changes>,
 }
 
@@ -64,7 +66,8 @@ impl Changes {
         databases: &Databases<'_>,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let derive = Derive { mirror, id: head.id, facts, judgement, changes: Mutex::default() };
+        let observations = &head.header.observations;
+        let derive = Derive { mirror, id: head.id, facts, judgement, observations, changes: Mutex::default() };
         let produce = |hand: &mut dyn FnMut(Lines) -> Result<()>| {
             head.modules(|module, lines| hand((module.clone(), lines.to_vec())))
         };
@@ -121,6 +124,8 @@ impl Derive<'_> {
             ledger.add(line);
             is_changed = true;
         }
+        let mut aliases =
+            lines.iter().map(|(_, entry)| &entry.path).filter(|path| matches!(path, BundlePath::Alias(..)));
         if is_changed {
             let path = PathBuf::from(Ledger::path(module));
             let staged = self.stage(ledger.to_string().as_bytes())?;
@@ -133,7 +138,25 @@ impl Derive<'_> {
                 changes.new_versions.extend(listing::version_of(module, &line.name, ".zip"));
             }
         });
-        self.lists(module, &ledger)
+        self.lists(module, &ledger)?;
+        aliases.try_for_each(|alias| self.alias(alias))
+    }
+
+    /// What a branch or hash means, by the observation of this bundle; the newest that any bundle brought stays, so that the
+    /// order of imports does not count.
+    fn alias(&self, alias: &BundlePath) -> Result<()> {
+        let observed = self.observations.iter().flat_map(Observation::aliases).find(|(path, _)| path == alias);
+        let Some((_, version)) = observed else { return Ok(()) };
+        let files = self.mirror.durable().files();
+        let read = |path: &BundlePath| files.read(Path::new(&path.to_string()), Info::MAX_BYTES);
+        // A version whose info did not come is no answer.
+        let Ok(bytes) = read(&BundlePath::Info(version)) else { return Ok(()) };
+        // Ties by bytes, for the same reason.
+        let age = |bytes: &[u8]| Info::from_canonical(bytes).ok().map(|info| (info.time(), bytes.to_vec()));
+        match read(alias) {
+            Ok(there) if age(&there) >= age(&bytes) => Ok(()),
+            _ => self.change(alias, &bytes),
+        }
     }
 
     fn lists(&self, module: &ModulePath, ledger: &Ledger) -> Result<()> {

@@ -195,6 +195,7 @@ impl Modules<'_> {
             };
             match subject.parse() {
                 Ok(BundlePath::List(_)) => {}
+                Ok(path @ BundlePath::Alias(..)) => self.alias(module, path),
                 Ok(path @ (BundlePath::Info(_) | BundlePath::Mod(_) | BundlePath::Zip(_))) => {
                     if !is_recorded(name) {
                         self.unrecorded(path, &subject, size);
@@ -202,6 +203,18 @@ impl Modules<'_> {
                 }
                 _ => self.check.stranger(&subject, *kind),
             }
+        }
+    }
+
+    /// An alias has the bytes of the info of a version that is here.
+    fn alias(&self, module: &ModulePath, path: BundlePath) {
+        let Derived::Bytes(bytes) = self.read(&path, Info::MAX_BYTES) else { return };
+        let version = Info::from_canonical(&bytes).ok().map(|info| info.version().clone());
+        let version = version.and_then(|version| ModuleVersion::new(module.clone(), version).ok());
+        let same = version
+            .map(|version| self.check.files.read(Path::new(&BundlePath::Info(version).to_string()), Info::MAX_BYTES));
+        if !matches!(same, Some(Ok(same)) if same == bytes) {
+            self.derived(path, FindingKind::Info, "is not the info of a version that is here");
         }
     }
 

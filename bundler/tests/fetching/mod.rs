@@ -98,6 +98,7 @@ impl Fetch {
         let request = Request {
             versions: &self.versions,
             since: self.since,
+            at: None,
             known: &self.known,
             held: &self.held,
             heads: &self.heads,

@@ -80,6 +80,9 @@ pub(crate) fn go_mod(file: &VectorFile) {
     for version in &go_mod.requires {
         writeln!(read, "require {version}").unwrap();
     }
+    for (path, version) in &go_mod.unservable {
+        writeln!(read, "unservable {path}@{version}").unwrap();
+    }
     writeln!(read, "pruned {}", if go_mod.is_pruned() { "yes" } else { "no" }).unwrap();
     assert_eq!(read, utf8(reads), "{}", file.name);
 }

@@ -5,6 +5,7 @@
 //! stand in README.md beside this crate.
 
 mod bundle;
+mod closure;
 mod import;
 mod measure;
 mod project;
@@ -33,6 +34,12 @@ enum Benchmark {
     },
     /// Checking a bundle of prometheus, beside `sha256sum -c` and `go mod verify`
     Verify {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Checking that bundles of kubernetes, prometheus and hugo lack nothing, beside `go list -m all` on them
+    Closure {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -85,6 +92,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().benchmark {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
+        Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
         Benchmark::Server { rounds } => server::run(rounds),
         Benchmark::Slice { rounds, real } => slice::run(rounds, real),

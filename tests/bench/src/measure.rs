@@ -78,6 +78,11 @@ pub(crate) fn ratio(what: &str, a: &[Run], b: &[Run], figure: impl Fn(&Run) -> f
     say(&format!("{what}: {median:.2} ({:.2}-{:.2}), bar {bar}: {verdict}", ratios[0], ratios[ratios.len() - 1]));
 }
 
+/// Prints a figure in seconds with its bar.
+pub(crate) fn verdict(what: &str, figure: f64, bar: f64) {
+    say(&format!("{what}: {figure:.2} s, bar {bar}: {}", if figure <= bar { "met" } else { "NOT MET" }));
+}
+
 /// Runs the command in a process of its own that does nothing else, so that the system's sums are of this run alone.
 fn measured(command: &Command) -> Outcome<Run> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;

@@ -8,6 +8,11 @@ use std::process::Command;
 /// The project of most benchmarks.
 pub(crate) const PROMETHEUS: &str = "github.com/prometheus/prometheus@v0.316.0";
 
+/// The largest program that most know; the modules of its repository are taken as published.
+pub(crate) const KUBERNETES: &str = "k8s.io/kubernetes@v1.36.3";
+/// Their version.
+const STAGING: &str = "v0.36.3";
+
 /// Puts a copy of the go.mod of prometheus into `directory`; everything measured resolves it there.
 pub(crate) fn fetch(directory: &Path) -> Outcome<PathBuf> {
     fetch_of(PROMETHEUS, directory)
@@ -30,6 +35,20 @@ pub(crate) fn fetch_of(project: &str, directory: &Path) -> Outcome<PathBuf> {
     let bytes = fs::read(go_mod).map_err(|error| format!("{go_mod}: {error}"))?;
     fs::write(copy.join("go.mod"), bytes).map_err(|error| error.to_string())?;
     Ok(copy)
+}
+
+/// Puts a copy of the go.mod of kubernetes into `directory`, with published versions in the place of the directories that
+/// its zip does not have.
+pub(crate) fn fetch_kubernetes(directory: &Path) -> Outcome<PathBuf> {
+    let project = fetch_of(KUBERNETES, directory)?;
+    let go_mod = project.join("go.mod");
+    let text = fs::read_to_string(&go_mod).map_err(|error| error.to_string())?;
+    let published = |line: &str| match line.split_once(" => ./staging/src/") {
+        Some((old, new)) => format!("{old} => {new} {STAGING}\n"),
+        None => format!("{line}\n"),
+    };
+    fs::write(&go_mod, text.lines().map(published).collect::<String>()).map_err(|error| error.to_string())?;
+    Ok(project)
 }
 
 /// Runs a command that must succeed.

@@ -5,7 +5,7 @@
 //! 3. Bytes of slices: of the closures of cobra and prometheus from the database that `go env` names (with `--real`), and
 //!    of 10,000 records of a log of 72 million, by arithmetic.
 
-use crate::measure::{Contender, command, compare, say, say_machine, spread_of};
+use crate::measure::{Contender, command, compare, say, say_machine, spread_of, verdict};
 use modferry::context::{Context, Environment, Interrupt, Silent};
 use modferry::database::{self, Patience, REQUESTS, Request, Settings, Slice};
 use modferry::{go_command, module_cache};
@@ -80,6 +80,7 @@ fn slice(versions: &BTreeSet<ModuleVersion>, goproxy: &str, gosumdb: &str, out: 
     let request = Request {
         versions,
         since: None,
+        at: None,
         known: &BTreeSet::new(),
         held: &BTreeSet::new(),
         heads: &[],
@@ -183,10 +184,6 @@ fn scattered(n: u64, size: u64) -> u64 {
     // A hash of it, or they would be as even as can be.
     let mixed = (spread ^ (spread >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     ((u128::from(mixed) * u128::from(size)) >> 64) as u64
-}
-
-fn verdict(what: &str, figure: f64, bar: f64) {
-    say(&format!("{what}: {figure:.2} s, bar {bar}: {}", if figure <= bar { "met" } else { "NOT MET" }));
 }
 
 /// `prove-log BUNDLE`: what an import does for the checksum database of a bundle besides bringing its files to the disk.

@@ -69,9 +69,20 @@ impl Crossed {
 
     /// The same with other variables.
     pub fn bundle_where(project: Project, arguments: &[&OsStr], variables: &[(&str, &str)]) -> Outcome<Self> {
+        Self::bundle_edited(project, &|_| Ok(()), arguments, variables)
+    }
+
+    /// The same of sources that are edited first.
+    pub fn bundle_edited(
+        project: Project,
+        edit: &dyn Fn(&Path) -> Outcome<()>,
+        arguments: &[&OsStr],
+        variables: &[(&str, &str)],
+    ) -> Outcome<Self> {
         let directory = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
         let sources = directory.path().join("project");
         fetch(project, &sources)?;
+        edit(&sources)?;
         let before = listing(&sources);
         let modferry = built::modferry_release()?;
         let bundle = directory.path().join("bundle");
@@ -204,6 +215,13 @@ fn settings(modferry: &Path, of: &str) -> Outcome<BTreeMap<String, String>> {
 pub fn go_env(name: &str) -> Outcome<String> {
     let mut command = Command::new("go");
     Ok(text(&run(command.args(["env", name]))?.stdout).trim().to_owned())
+}
+
+/// What a go command prints in a directory on this side, with more variables.
+pub fn outside(directory: &Path, variables: &[(&str, &OsStr)], arguments: &[&str]) -> Outcome<String> {
+    let mut command = Command::new("go");
+    command.args(arguments).current_dir(directory).envs(variables.iter().copied());
+    run(&mut command).map(|output| text(&output.stdout))
 }
 
 fn fetch(project: Project, to: &Path) -> Outcome<()> {

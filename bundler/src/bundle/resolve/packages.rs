@@ -46,6 +46,7 @@ impl Resolver<'_> {
     pub(super) fn work(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
         root.copy_packages(self)?;
         self.judge(root, &resolved.refused)?;
+        self.fetch_by_imports(root, &resolved.modules)?;
         self.load(self.plain, root, &["mod", "tidy"], said_of(root), resolved)?;
         self.load(self.plain, root, &["list", "-deps", "-test", "all"], Said::Nothing, resolved)?;
         self.alone_in_workspace(root, resolved)?;
