@@ -85,7 +85,7 @@ fn open(directory: &Path, path: &str) -> Option<(File, u64)> {
     }
     let file = File::open(path.split('/').fold(PathBuf::from(directory), |at, element| at.join(element))).ok()?;
     let meta = file.metadata().ok()?;
-    meta.is_file().then(|| (file, meta.len()))
+    meta.is_file().then_some((file, meta.len()))
 }
 
 /// A path without its escapes; none where one of them is broken.

@@ -95,6 +95,8 @@ pub struct Options {
 pub struct Measured {
     /// The project.
     pub subject: Subject,
+    /// The caches that its commands had.
+    pub caches: Caches,
     /// Level by level.
     pub levels: Vec<AtLevel>,
 }
@@ -148,7 +150,8 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
     sources::lay_out(&subject, &sources)?;
     let outside = Outside::new(&sources, &place("outside"))?;
     let scripts = commands::scripts(&subject, &outside.facts(&subject)?);
-    let mut measured = Measured { subject, levels: Vec::new() };
+    let caches = options.caches.unwrap_or(subject.caches);
+    let mut measured = Measured { subject, caches, levels: Vec::new() };
     for &level in &options.levels {
         say(&format!("  level {level}"));
         let bundle = place("bundle");
@@ -165,7 +168,7 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
                     download: bundle.join("download"),
                     sources: sources.clone(),
                     work: place("inside"),
-                    caches: options.caches.unwrap_or(subject.caches),
+                    caches,
                     path: path.clone(),
                     scripts,
                 };

@@ -57,12 +57,12 @@ exit $code
 "#;
 
 impl Crossed {
-    /// Fetches the sources of a project and bundles its closure.
+    /// Fetches the sources of a project and bundles its closure at level `all`.
     pub fn bundle(project: Project) -> Outcome<Self> {
-        Self::bundle_with(project, &[])
+        Self::bundle_with(project, &["--level", "all"].map(OsStr::new))
     }
 
-    /// The same with more arguments.
+    /// The same with other arguments, so at the usual level.
     pub fn bundle_with(project: Project, arguments: &[&OsStr]) -> Outcome<Self> {
         Self::bundle_where(project, arguments, &[])
     }

@@ -73,7 +73,7 @@ fn name_in(heading: &str) -> &str {
 fn section(project: &Measured, machine: &str) -> (String, String) {
     let subject = &project.subject;
     let mut body = format!("{machine}.");
-    if subject.caches == Caches::Shared {
+    if project.caches == Caches::Shared {
         body += " Caches shared by the commands of a level.";
     }
     if project.levels.iter().any(|at_level| at_level.level >= Level::Upgrade) {
