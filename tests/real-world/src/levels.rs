@@ -112,6 +112,8 @@ pub struct AtLevel {
     pub cells: Vec<Cell>,
     /// Zips that no promised command asked for, with their sizes.
     pub unread: BTreeMap<String, u64>,
+    /// What the level before has of versions and this one has not.
+    pub lacking: Vec<String>,
 }
 
 /// How a command went at a level.
@@ -157,11 +159,16 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
         let bundle = place("bundle");
         let path = path_at(level)?;
         let bundled = bundled::bundle(&subject, &sources, level, &path, &bundle);
-        let mut at_level = AtLevel { level, bundled, cells: Vec::new(), unread: BTreeMap::new() };
+        let before = measured.levels.last().and_then(|before: &AtLevel| before.bundled.as_ref().ok());
+        let lacking = match (&bundled, before) {
+            (Ok(bundled), Some(before)) => bundled.lacks(before),
+            _ => Vec::new(),
+        };
+        let mut at_level = AtLevel { level, bundled, cells: Vec::new(), unread: BTreeMap::new(), lacking };
         match &at_level.bundled {
             Err(error) => say(&format!("    no bundle: {error}")),
             Ok(bundled) => {
-                say(&format!("    bundled in {:.1} s: {} zips", bundled.seconds, bundled.zips.len()));
+                say(&format!("    bundled in {:.1} s: {} zips", bundled.seconds, bundled.zips().len()));
                 let is_wanted = |it: &&Script| it.level <= level || (options.beyond && it.level <= Level::All);
                 let scripts: Vec<Script> = scripts.iter().filter(is_wanted).cloned().collect();
                 let plan = Plan {
@@ -223,7 +230,7 @@ fn missing(said: &str, missed: &[String]) -> Option<String> {
 
 /// What is carried for the promised commands and asked for by none.
 fn unread(bundled: &Bundled, level: Level, scripts: &[Script], answers: &[Answered]) -> BTreeMap<String, u64> {
-    let mut zips = bundled.zips.clone();
+    let mut zips = bundled.zips();
     for (_, answered) in scripts.iter().zip(answers).filter(|(script, _)| script.level <= level) {
         for path in &answered.read {
             zips.remove(path);

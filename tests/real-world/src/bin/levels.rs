@@ -85,6 +85,13 @@ fn tell(project: &str, at_level: &AtLevel) -> bool {
         at_level.unread.len(),
         bytes as f64 / 1e6
     ));
+    if !at_level.lacking.is_empty() {
+        say(&format!(
+            "  without {} files that the level before has, such as {}",
+            at_level.lacking.len(),
+            at_level.lacking[0]
+        ));
+    }
     for cell in promised().filter(|cell| cell.verdict != Verdict::Passes) {
         let missing = cell.missing.as_deref().unwrap_or("nothing that it names");
         say(&format!("  {:?}: {}\n    missing: {missing}\n    {}", cell.verdict, cell.script.name, tail(&cell.said)));

@@ -18,8 +18,8 @@ pub struct Bundled {
     pub versions: u64,
     /// Bytes of everything.
     pub bytes: u64,
-    /// Its zips below `download`, with their sizes.
-    pub zips: BTreeMap<String, u64>,
+    /// The files of its versions, below `download`, with their sizes.
+    pub files: BTreeMap<String, u64>,
     /// Wall time with empty caches.
     pub seconds: f64,
     /// What upstream refused.
@@ -29,9 +29,15 @@ pub struct Bundled {
 }
 
 impl Bundled {
-    /// Bytes of all zips.
-    pub fn zip_bytes(&self) -> u64 {
-        self.zips.values().sum()
+    /// Its zips, with their sizes.
+    pub fn zips(&self) -> BTreeMap<String, u64> {
+        let zips = self.files.iter().filter(|(path, _)| path.ends_with(".zip"));
+        zips.map(|(path, size)| (path.clone(), *size)).collect()
+    }
+
+    /// What another bundle has of versions and this one has not.
+    pub fn lacks(&self, of: &Self) -> Vec<String> {
+        of.files.keys().filter(|path| !self.files.contains_key(*path)).cloned().collect()
     }
 }
 
@@ -66,7 +72,7 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str
         modules: count("modules")?,
         versions: count("versions")?,
         bytes: result["bytes"].as_u64().unwrap_or_default(),
-        zips: zips(&to.join("download"))?,
+        files: files(&to.join("download"))?,
         seconds,
         not_carried: texts("not_carried"),
         warnings: texts("warnings"),
@@ -84,14 +90,16 @@ fn why(printed: &[u8]) -> String {
     })
 }
 
-fn zips(download: &Path) -> Outcome<BTreeMap<String, u64>> {
-    let mut zips = BTreeMap::new();
+/// Every mod, info and zip, and nothing of the checksum database.
+fn files(download: &Path) -> Outcome<BTreeMap<String, u64>> {
+    let mut files = BTreeMap::new();
     for entry in walkdir::WalkDir::new(download) {
         let entry = entry.map_err(at(download))?;
-        if entry.path().extension().is_some_and(|extension| extension == "zip") {
-            let path = entry.path().strip_prefix(download).map_err(at(download))?;
-            zips.insert(path.display().to_string(), entry.metadata().map_err(at(entry.path()))?.len());
+        let path = entry.path().strip_prefix(download).map_err(at(download))?.display().to_string();
+        let is_of_version = [".mod", ".info", ".zip"].iter().any(|end| path.ends_with(end));
+        if entry.file_type().is_file() && is_of_version && !path.starts_with("sumdb/") {
+            files.insert(path, entry.metadata().map_err(at(entry.path()))?.len());
         }
     }
-    Ok(zips)
+    Ok(files)
 }

@@ -106,20 +106,24 @@ fn sizes(project: &Measured, body: &mut String) {
         });
         let _ = match &at_level.bundled {
             Err(_) => writeln!(body, "| {level} | no bundle | | | | | | | | {by_hand} |"),
-            Ok(bundled) => writeln!(
-                body,
-                "| {level} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} ({:.0} %) | {:.1} ({:.0} %) | {by_hand} |",
-                bundled.modules,
-                bundled.versions,
-                bundled.zips.len(),
-                megabytes(bundled.zip_bytes()),
-                megabytes(bundled.bytes),
-                bundled.seconds,
-                at_level.unread.len(),
-                percent(at_level.unread.len() as u64, bundled.zips.len() as u64),
-                megabytes(at_level.unread.values().sum()),
-                percent(at_level.unread.values().sum(), bundled.zip_bytes()),
-            ),
+            Ok(bundled) => {
+                let zips = bundled.zips();
+                let (bytes, unread) = (zips.values().sum(), at_level.unread.values().sum());
+                writeln!(
+                    body,
+                    "| {level} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} ({:.0} %) | {:.1} ({:.0} %) | {by_hand} |",
+                    bundled.modules,
+                    bundled.versions,
+                    zips.len(),
+                    megabytes(bytes),
+                    megabytes(bundled.bytes),
+                    bundled.seconds,
+                    at_level.unread.len(),
+                    percent(at_level.unread.len() as u64, zips.len() as u64),
+                    megabytes(unread),
+                    percent(unread, bytes),
+                )
+            }
         };
     }
 }
@@ -162,9 +166,16 @@ fn remarks(project: &Measured, body: &mut String) {
             }
         }
         remarks.extend(at_level.cells.iter().filter_map(|cell| remark(level, cell)));
-        if (1..=NAMED).contains(&at_level.unread.len()) {
-            let names: Vec<String> = at_level.unread.keys().map(|path| format!("`{}`", version_of(path))).collect();
-            remarks.push(format!("`{level}`: unread: {}", names.join(", ")));
+        let unread: Vec<String> = at_level.unread.keys().map(|path| version_of(path)).collect();
+        if (1..=NAMED).contains(&unread.len()) {
+            remarks.push(format!("`{level}`: unread: {}", names(&unread)));
+        }
+        if !at_level.lacking.is_empty() {
+            let (lacking, few) = (&at_level.lacking, &at_level.lacking[..at_level.lacking.len().min(NAMED)]);
+            let more = if few.len() < lacking.len() { ", ..." } else { "" };
+            let count = lacking.len();
+            remarks
+                .push(format!("`{level}`: has not, of what the level before has, {count} files: {}{more}", names(few)));
         }
     }
     if !remarks.is_empty() {
@@ -200,6 +211,10 @@ fn first_line(text: &str) -> String {
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let words: Vec<&str> = line.split(' ').filter(|word| !word.contains("://127.0.0.1")).collect();
     words.join(" ").replace('|', "\\|")
+}
+
+fn names(paths: &[String]) -> String {
+    paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// MODULE@VERSION of the path of a zip, still escaped.
