@@ -28,7 +28,7 @@ use outside::Outside;
 use projects::{Caches, Subject};
 use serde::{Deserialize, Serialize};
 use sources::remove;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::path::Path;
@@ -125,7 +125,7 @@ pub struct Cell {
     pub verdict: Verdict,
     /// The first file that was missing, where the command named one.
     pub missing: Option<String>,
-    /// What the command said at its end, where it failed.
+    /// What the command said, or how its go.mod differs, where it did not pass.
     pub said: String,
 }
 
@@ -207,19 +207,33 @@ fn path_at(level: Level) -> Outcome<String> {
 /// Holds how a command went inside against how it goes outside, where that matters.
 fn judge(script: Script, answered: &Answered, outside: &Outside, path: &str) -> Outcome<Cell> {
     let inside = &answered.ran;
-    let verdict = match (inside.is_good, script.judged) {
-        (true, Judged::ByExit | Judged::OrDifference) => Verdict::Passes,
-        (true, Judged::ByGoMod) => match outside.run(&script, path)? {
-            outside if outside.is_good && outside.go_mod == inside.go_mod => Verdict::Passes,
-            _ => Verdict::Differs,
-        },
+    let (verdict, said) = match (inside.is_good, script.judged) {
+        (true, Judged::ByExit | Judged::OrDifference) => (Verdict::Passes, String::new()),
+        (true, Judged::ByGoMod) => {
+            let outside = outside.run(&script, path)?;
+            match outside.is_good && outside.go_mod == inside.go_mod {
+                true => (Verdict::Passes, String::new()),
+                false if outside.is_good => (Verdict::Differs, difference(&outside.go_mod, &inside.go_mod)),
+                false => (Verdict::Differs, format!("fails with a network: {}", outside.said)),
+            }
+        }
         (false, _) => match outside.run(&script, path)?.is_good {
-            true => Verdict::Fails,
-            false => Verdict::FailsEverywhere,
+            true => (Verdict::Fails, inside.said.clone()),
+            false => (Verdict::FailsEverywhere, inside.said.clone()),
         },
     };
-    let said = if verdict == Verdict::Passes { String::new() } else { inside.said.clone() };
-    Ok(Cell { missing: missing(&said, &answered.missed), script, verdict, said })
+    let missing = if verdict == Verdict::Fails { missing(&said, &answered.missed) } else { None };
+    Ok(Cell { script, verdict, missing, said })
+}
+
+/// The lines that only one of two go.mod files has.
+fn difference(outside: &Option<String>, inside: &Option<String>) -> String {
+    let [outside, inside] = [outside, inside].map(|it| it.as_deref().unwrap_or_default());
+    let only = |of: &str, other: &str, mark: &str| -> String {
+        let other: BTreeSet<&str> = other.lines().collect();
+        of.lines().filter(|line| !other.contains(line)).map(|line| format!("{mark} {}\n", line.trim())).collect()
+    };
+    only(outside, inside, "outside:") + &only(inside, outside, "inside: ")
 }
 
 /// The first file that was not there of those that go names in what it says: most that it asks for in vain is a guess.

@@ -2,6 +2,7 @@
 
 use super::outside::Facts;
 use super::projects::{Kind, Subject};
+use super::sources::STAGING;
 use super::{Judged, Level, Script};
 use Level::{All, Build, Upgrade, UpgradeEach, Work};
 
@@ -121,7 +122,7 @@ fn workspace(alone: &str, facts: &Facts) -> Vec<Script> {
     scripts.extend(gets(facts));
     let in_one = |level: Level, line: &str| Script {
         name: format!("in {alone}: {line}"),
-        ..exit(level, &format!("cd staging/src/{alone} && {line}"))
+        ..exit(level, &format!("cd {STAGING}/{alone} && {line}"))
     };
     let member = [
         "go build -n ./...",

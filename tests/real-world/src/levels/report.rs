@@ -10,6 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+/// Lines of a go.mod that are shown where they differ.
+const DIFFERENCES: usize = 6;
 /// What the page begins with.
 const HEAD: &str = "# Real projects at each level
 
@@ -83,7 +85,8 @@ fn section(project: &Measured, machine: &str) -> (String, String) {
         let _ = write!(
             body,
             " The module zip has its go.work and none of the members below `staging`; they are the published modules at \
-             {members}, laid out where go.work names them."
+             {members}, laid out where go.work names them, with the go.mod files of the repository: siblings are replaced by \
+             directories."
         );
     }
     body += "\n\n";
@@ -196,7 +199,10 @@ fn remark(level: Level, cell: &super::Cell) -> Option<String> {
     match cell.verdict {
         Verdict::Passes => None,
         Verdict::Fails => Some(format!("`{level}`, {name}: {why}")),
-        Verdict::Differs => Some(format!("`{level}`, {name}: another go.mod than with a network")),
+        Verdict::Differs => {
+            let lines: Vec<&str> = cell.said.lines().take(DIFFERENCES).collect();
+            Some(format!("`{level}`, {name}: another go.mod than with a network: {}", lines.join("; ")))
+        }
         Verdict::FailsEverywhere => Some(format!("`{level}`, {name}: fails with a network too: {why}")),
     }
 }

@@ -23,15 +23,45 @@ pub(super) fn lay_out(subject: &Subject, to: &Path) -> Outcome<()> {
         }
         Kind::Workspace { members, .. } => {
             fetch(subject.project, to)?;
-            for member in self::members(to)? {
-                if let Some((_, module)) = member.split_once("staging/src/") {
-                    fetch_version(&format!("{module}@{members}"), &to.join(&member))?;
-                }
+            let staged: Vec<String> = self::members(to)?.iter().filter_map(|member| staged(member)).collect();
+            for module in &staged {
+                let place = to.join(STAGING).join(module);
+                fetch_version(&format!("{module}@{members}"), &place)?;
+                unpublish(&place, &staged)?;
             }
         }
     }
     // A stub of a vendor directory would switch go to what is not there.
     remove(&to.join("vendor"))
+}
+
+/// Where the members of a workspace are that are published apart.
+pub(super) const STAGING: &str = "staging/src";
+
+/// The module path of such a member.
+fn staged(member: &str) -> Option<String> {
+    member.trim_start_matches("./").strip_prefix(STAGING)?.strip_prefix('/').map(str::to_owned)
+}
+
+/// Gives a published module the go.mod that it has in its repository, where its siblings are no versions but directories.
+fn unpublish(place: &Path, siblings: &[String]) -> Outcome<()> {
+    let required = requirements(place)?;
+    let mut command = Command::new("go");
+    command.args(["mod", "edit"]).current_dir(place);
+    for sibling in siblings.iter().filter(|sibling| required.contains(sibling)) {
+        command.arg(format!("-require={sibling}@v0.0.0")).arg(format!("-replace={sibling}=../../{sibling}"));
+    }
+    run(&mut command).map(drop)
+}
+
+/// The module paths that a go.mod requires.
+fn requirements(place: &Path) -> Outcome<Vec<String>> {
+    let mut command = Command::new("go");
+    let output = run(command.args(["mod", "edit", "-json"]).current_dir(place))?;
+    let go_mod: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{}: {error}", place.display()))?;
+    let required = go_mod["Require"].as_array().into_iter().flatten();
+    Ok(required.filter_map(|it| it["Path"].as_str()).map(str::to_owned).collect())
 }
 
 /// The directories of a workspace, as go.work has them.
