@@ -23,6 +23,7 @@ mod output;
 mod own_go;
 pub(crate) mod pack;
 mod records;
+mod rehearsal;
 mod request;
 mod resolve;
 mod root;
@@ -37,6 +38,7 @@ pub use more_versions::MoreVersions;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
+pub(crate) use surroundings::{has_all_members, members};
 pub use toolchains::{Platform, Wanted};
 
 use crate::byte_size::{ByteSize, count};
@@ -263,8 +265,10 @@ fn make(
     let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
     contents.extend(staging.aliases(&cached, &closure.observations)?);
     contents.extend(staging.databases(context)?);
-    context.progress.event(Event::Step("sealing"));
     let mut header = closure.header(created, resolved_by, &records);
+    let stage = space.scratch("rehearsal")?;
+    contents.extend(rehearsal::rehearse(requests, options, (&staging, &contents), &header, &stage, context)?);
+    context.progress.event(Event::Step("sealing"));
     let id = staging.seal(contents, &mut header, records.requires(), context)?;
     if let (Some(head), Some(file)) = (records.head(), &options.heads)
         && let Err(error) = heads_file::add(file, head)

@@ -68,6 +68,11 @@ pub(crate) enum Command {
     Bundle(Box<Bundle>),
     /// Check a bundle or a mirror: everything that is wrong with it, in one run
     Verify(Verify),
+    /// Let the real go command do the work inside on a bundle alone, with the network denied, and say which files are missing
+    Rehearse(Rehearse),
+    /// The process of a rehearsal that leaves the network
+    #[command(hide = true)]
+    RehearseInside,
     /// Show what is in a bundle, from which roots, and how big it is
     Show(OfBundle),
     /// Show which root brings a module into a bundle, and through which requirements
@@ -123,6 +128,9 @@ pub(crate) struct Bundle {
     /// MODULE@latest see what exists today. Takes about a second for each module
     #[arg(long)]
     pub(crate) newest: bool,
+    /// Let go do the work inside on the bundle alone before it is sealed, as modferry rehearse does; a bundle that fails is not made
+    #[arg(long, conflicts_with_all = ["base", "bridge", "like", "dry_run"])]
+    pub(crate) rehearse: bool,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -233,6 +241,35 @@ pub(crate) struct Verify {
     /// repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) database_key: Vec<VerifierKey>,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The commands of the level are run in copies of the roots, with empty caches, GOPROXY at the bundle and GOSUMDB as \
+it is inside; first without go.sum. Packages are loaded and not compiled, which is what files can be missing for; --compile does \
+that too. Of roots such as MODULE@VERSION and tools a bundle says itself what to run.\n\nThe network is denied by a namespace of \
+the system, in which there is only loopback; where that is not allowed, by a proxy that refuses, which is weaker.\n\nExamples:\n  \
+modferry rehearse drive/api                 the module in the current directory\n  \
+modferry rehearse drive/api ./api -- make ci  your own command\n  \
+modferry rehearse /srv/mirror ./project     will this project build here?"
+)]
+pub(crate) struct Rehearse {
+    /// Bundle or mirror: a directory
+    #[arg(value_name = "BUNDLE|MIRROR")]
+    pub(crate) path: PathBuf,
+    /// Directories of modules or workspaces [default: . if it is one]
+    #[arg(value_name = "ROOT")]
+    pub(crate) roots: Vec<PathBuf>,
+    /// What has to work [default: what the bundle says of the root; work]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub(crate) level: Option<Level>,
+    /// Compile packages and tests, too
+    #[arg(long)]
+    pub(crate) compile: bool,
+    /// Run this in the place of the commands of the level
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// Arguments of `why`.

@@ -14,6 +14,7 @@ use modferry::error::{Error, ErrorKind, Result, Warning};
 use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
+use modferry::rehearse::rehearse;
 use modferry::show::show;
 use modferry::why::why;
 use modferry_format::header::{DRAFT, FORMAT, Level};
@@ -50,6 +51,15 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             console.result(&Ok_::new(&summary), &summary_text(&summary, arguments.dry_run))
         }
         Command::Verify(of) => return verify::run(of, context, console),
+        Command::Rehearse(of) => {
+            let report = rehearse(&rehearse_options(of)?, context)?;
+            console.result(&report, &report.to_string()).map_err(|error| output_error(&error))?;
+            return Ok(ExitCode::from(u8::from(!report.ok)));
+        }
+        Command::RehearseInside => {
+            let held = modferry::rehearse::inside(&mut io::stdin().lock(), &mut io::stdout().lock());
+            return held.map(|()| ExitCode::SUCCESS).map_err(|error| output_error(&error));
+        }
         Command::Show(of) => {
             let shown = show(&*open(&of.path)?)?;
             console.result(&Ok_::new(&shown), &shown.to_string())
@@ -93,6 +103,29 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     };
     written.map_err(|error| output_error(&error))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn rehearse_options(arguments: &cli::Rehearse) -> Result<modferry::rehearse::Options> {
+    let here = |error: io::Error| Error::io(Path::new("."), "this program or directory could not be found", &error);
+    Ok(modferry::rehearse::Options {
+        path: arguments.path.clone(),
+        roots: arguments.roots.clone(),
+        current_dir: std::env::current_dir().map_err(here)?,
+        command: arguments.command.clone(),
+        level: arguments.level.map(level_of),
+        compile: arguments.compile,
+        program: std::env::current_exe().map_err(here)?,
+    })
+}
+
+fn level_of(level: cli::Level) -> Level {
+    match level {
+        cli::Level::Build => Level::Build,
+        cli::Level::Work => Level::Work,
+        cli::Level::All => Level::All,
+        cli::Level::Upgrade => Level::Upgrade,
+        cli::Level::UpgradeEach => Level::UpgradeEach,
+    }
 }
 
 /// Serves until a signal ends it.
@@ -307,16 +340,13 @@ fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),
         current_dir: current_dir.to_owned(),
-        level: arguments.level.map(|level| match level {
-            cli::Level::Build => Level::Build,
-            cli::Level::Work => Level::Work,
-            cli::Level::All => Level::All,
-            cli::Level::Upgrade => Level::Upgrade,
-            cli::Level::UpgradeEach => Level::UpgradeEach,
-        }),
+        level: arguments.level.map(level_of),
         tools: arguments.tool.clone(),
         with_versions: arguments.with_versions.clone(),
         newest: arguments.newest,
+        rehearse: arguments.rehearse.then(std::env::current_exe).transpose().map_err(|error| {
+            Error::io(Path::new("modferry"), "this program could not be found, to be started for the rehearsal", &error)
+        })?,
         cache_dir: arguments.cache_dir.clone(),
         dry_run: arguments.dry_run,
         go: arguments.go.clone(),

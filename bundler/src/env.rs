@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::file_url;
 use crate::head::Head;
 use crate::mirror;
-use modferry_format::header::EVERY_MODULE;
+use modferry_format::header::{EVERY_MODULE, Header};
 use modferry_format::sumdb::key::VerifierKey;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +97,14 @@ pub fn env(path: &Path) -> Result<GoSettings> {
     let has_toolchains = path.join("download").join(TOOLCHAINS).is_file();
     let path = path.canonicalize().map_err(|error| Error::io(path, "its full path could not be found", &error))?;
     Ok(settings(file_url(&path.join("download")), &patterns, &keys, has_toolchains))
+}
+
+/// The settings for a tree that becomes a bundle with this header.
+pub(crate) fn of_header(header: &Header, tree: &Path) -> GoSettings {
+    let patterns = header.without_record.iter().cloned().collect();
+    let keys = header.databases.iter().map(|database| database.key.clone()).collect();
+    let download = tree.join("download");
+    settings(file_url(&download), &patterns, &keys, download.join(TOOLCHAINS).is_file())
 }
 
 /// What a mirror holds without a record is written down beside it, and not served.

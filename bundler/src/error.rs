@@ -58,6 +58,8 @@ pub enum ErrorKind {
     NeedsBridge,
     /// What was made again is not the same as before.
     Differs,
+    /// A rehearsal has failed.
+    Incomplete,
     /// A module zip that Go would refuse, or that readers of zips would understand differently.
     ZipRefused,
     /// The bundle breaks a rule of the format.
@@ -87,6 +89,7 @@ impl ErrorKind {
             | Self::Fork
             | Self::NeedsBridge
             | Self::Differs
+            | Self::Incomplete
             | Self::ZipRefused
             | Self::BundleInvalid
             | Self::NotCarried

@@ -39,7 +39,7 @@ const INHERITED: [&str; 10] = [
     "GODEBUG",
 ];
 /// Further variables that are read.
-const ASKED: [&str; 6] = ["GOFLAGS", "GOMODCACHE", "GOROOT", "GOTOOLCHAIN", "GOVERSION", "GOWORK"];
+const ASKED: [&str; 7] = ["GOCACHE", "GOFLAGS", "GOMODCACHE", "GOROOT", "GOTOOLCHAIN", "GOVERSION", "GOWORK"];
 
 /// What `go env` says in one directory.
 #[derive(Debug, Clone)]

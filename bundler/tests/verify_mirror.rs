@@ -248,7 +248,7 @@ fn every_damage_is_found_and_nothing_else_is_told() {
             &format!("{COMMON}/main.info"),
             &|path| put(path, "x"),
             names,
-            &["download/example.com/!common/@v/main.info [extra] no file of"],
+            &["download/example.com/!common/@v/main.info [info] is not the info of"],
         ),
         (
             &format!("{COMMON}/deep/x"),

@@ -51,6 +51,8 @@ pub enum Event<'a> {
     AcceptFailed(SocketAddr, &'a io::Error),
     /// A file could not be read, or not to its end: the client got an error or a closed connection.
     ReadFailed(&'a BundlePath, &'a io::Error),
+    /// A file that is not here was asked for; told only where [`Settings::tells_missing`](crate::Settings::tells_missing).
+    Missing(&'a BundlePath),
     /// No more requests are taken; running answers are finished.
     Stopping,
     /// Everything is closed; so many connections were cut because the time was up.
@@ -67,6 +69,7 @@ impl fmt::Display for Event<'_> {
             Self::Listening(address, prefix) => write!(f, "listening on http://{address}{prefix}"),
             Self::AcceptFailed(address, error) => write!(f, "{address}: no connection could be accepted: {error}"),
             Self::ReadFailed(path, error) => write!(f, "{path}: cannot be read: {error}"),
+            Self::Missing(path) => write!(f, "{path}: is not here"),
             Self::Stopping => f.write_str("stopping; running answers are finished"),
             Self::Stopped { cut: 0 } => f.write_str("stopped"),
             Self::Stopped { cut: 1 } => f.write_str("stopped; 1 connection was cut"),

@@ -5,7 +5,7 @@ use crate::deadlines::{Activity, Timeouts, Waiting, Watched};
 use crate::event::{Event, Events, Seldom};
 use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::plan::{self, Method, Request, Resource};
-use crate::response::{Body, Response};
+use crate::response::{Body, Response, Status};
 use crate::shutdown::{Stage, Watch};
 use crate::site::{FileBytes, Found, Site};
 use crate::target::Prefix;
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) site: Site,
     pub(crate) prefix: Prefix,
     pub(crate) timeouts: Timeouts,
+    /// Whether what is not there is told.
+    pub(crate) tells_missing: bool,
     pub(crate) events: Arc<dyn Events>,
     /// For what the system has run out of.
     pub(crate) shortage: Seldom,
@@ -103,6 +105,9 @@ fn respond<B: hyper::body::Body>(
         Found { resource, bytes: FileBytes::None }
     });
     let response = plan::answer(&plain, &path, &resource);
+    if shared.tells_missing && response.status == Status::NotFound {
+        shared.events.event(&Event::Missing(&path));
+    }
     let source = match (&response.body, bytes) {
         (Body::Content(part), FileBytes::Read(bytes)) => {
             // The planner chose the part from these very bytes.

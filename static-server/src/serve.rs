@@ -32,6 +32,8 @@ pub struct Settings {
     pub connections: usize,
     /// Threads that serve, 1 to [`MAX_THREADS`].
     pub threads: usize,
+    /// Whether each request for a file that is not here is an event.
+    pub tells_missing: bool,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             connections: limits::MAX_CONNECTIONS,
             threads: thread::available_parallelism().map_or(1, usize::from),
+            tells_missing: false,
         }
     }
 }
@@ -62,6 +65,7 @@ pub fn serve(
             site,
             prefix: settings.prefix,
             timeouts: settings.timeouts,
+            tells_missing: settings.tells_missing,
             events,
             shortage: Seldom::default(),
         }),

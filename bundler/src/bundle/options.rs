@@ -24,6 +24,8 @@ pub struct Options {
     pub with_versions: Vec<MoreVersions>,
     /// The newest release and patch of every module that has a zip.
     pub newest: bool,
+    /// Rehearse before sealing; this program, which is started once more for it.
+    pub rehearse: Option<PathBuf>,
     /// Where to work; none means the user's cache directory.
     pub cache_dir: Option<PathBuf>,
     /// Resolve and tell, but make no bundle.

@@ -115,6 +115,29 @@ impl<'a> Staging<'a> {
         Ok(contents)
     }
 
+    /// Lays the content out below `dir` as it will be served: by links where the file system is the same, else by copies.
+    pub(crate) fn lay_out(&self, contents: &[Content], dir: &Path, context: &Context<'_>) -> Result<()> {
+        for content in contents {
+            context.interrupt.check()?;
+            let path = content.entry.path.to_string();
+            let from = content.move_from.clone().unwrap_or_else(|| self.dir().join(&path));
+            let to = place(dir, &path)?;
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to).map_err(|error| Error::io(&to, "could not be laid out", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file that is not served.
+    pub(crate) fn extra(&self, path: &str, text: &str) -> Result<Content> {
+        let path = path.parse().map_err(|invalid| {
+            Error::new(ErrorKind::BundleInvalid, format!("{path}: no bundle can carry it"))
+                .because(format!("{invalid}"))
+        })?;
+        self.add(path, text.as_bytes().to_vec())
+    }
+
     /// Writes the head files and makes the bundle of all of them; gives the id.
     pub(crate) fn seal(
         self,

@@ -46,6 +46,11 @@ pub(crate) fn has_all_members(go_work: &Path) -> bool {
     members_of(&text).all(|member| directory.join(member).join("go.mod").is_file())
 }
 
+/// The directories that a go.work uses, as they stand there.
+pub(crate) fn members(go_work: &Path) -> Vec<String> {
+    fs::read_to_string(go_work).map(|text| members_of(&text).collect()).unwrap_or_default()
+}
+
 /// Warns of a go.work above a module: go commands in the module use it.
 pub(crate) fn workspace_above(directory: &Path) -> Option<Warning> {
     let absolute = std::path::absolute(directory).ok()?;

@@ -184,11 +184,22 @@ impl Resolver<'_> {
                 return Err(error);
             }
         }
-        let first =
-            words.lines().find(|line| !line.starts_with("go: downloading ") && !line.starts_with("go: finding "));
-        let message = format!("{name}: go {command} fails here, and will inside: {}", first.unwrap_or_default().trim());
+        let first = first_of(&words);
+        let message = format!("{name}: go {command} fails here, and will inside: {first}");
         Ok(Some(Warning::new(message, Some("what loads of it is carried; mend it and bundle again for the rest"))))
     }
+}
+
+/// The first thing that go said: a line, with those that go on from it.
+fn first_of(words: &str) -> String {
+    let is_talk = |line: &&str| line.starts_with("go: downloading ") || line.starts_with("go: finding ");
+    let mut lines = words.lines().skip_while(is_talk);
+    let mut first = lines.next().unwrap_or_default().trim().to_owned();
+    for more in lines.take_while(|line| line.starts_with(['\t', ' '])) {
+        first.push(' ');
+        first.push_str(more.trim());
+    }
+    first
 }
 
 fn said_of(root: &Root) -> Said {

@@ -1,0 +1,323 @@
+//! `modferry rehearse`: the real go does the work inside on a bundle or mirror alone, with the network denied.
+//!
+//! 1. **plan**: the roots in the header and the directories that the user names become commands, see `plan`
+//! 2. **leave**: this program starts itself once more; that process leaves the network (`no_network`), serves the bundle on its
+//!    own loopback and runs the commands one after the other, see `inside`. Where the system allows no namespace, the network is
+//!    denied to go by a proxy that refuses everything, which is weaker and said so
+//! 3. **judge**: a command passes if it ends well. For one that does not, the files that were asked for and not there are named,
+//!    with what would bring them
+//!
+//! go has a module cache of its own, empty at first and shared by the commands: what one has fetched came from the bundle, too.
+//! Nothing of this machine's module cache, go.env and GOFLAGS is there; compiled packages are.
+
+mod inside;
+mod plan;
+
+pub use inside::inside;
+pub use plan::Place;
+
+use crate::carrier::Directory;
+use crate::context::{Context, Event};
+use crate::env::{self, GoSettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::go_command;
+use crate::head::Head;
+use crate::mirror;
+use modferry_format::header::{Header, Level};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What to rehearse.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The bundle or mirror.
+    pub path: PathBuf,
+    /// Directories of modules or workspaces; none means those roots of a bundle that need no directory, and the current one.
+    pub roots: Vec<PathBuf>,
+    /// Where relative roots start.
+    pub current_dir: PathBuf,
+    /// The user's own command in the place of those of the level.
+    pub command: Vec<String>,
+    /// What is promised; none means what the bundle says of the root, or level `work`.
+    pub level: Option<Level>,
+    /// Whether packages are compiled, not loaded alone.
+    pub compile: bool,
+    /// This program, which is started once more.
+    pub program: PathBuf,
+}
+
+/// How the network is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Denied {
+    /// By the system: there is only a loopback, and nobody else on it.
+    BySystem,
+    /// By a proxy that refuses: a program that asks for no proxy gets through.
+    ByProxy,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether every command ended well.
+    pub ok: bool,
+    /// How the network was denied.
+    pub denied: Denied,
+    /// The go command.
+    pub go: String,
+    /// What was run, in order.
+    pub results: Vec<Done>,
+    /// Roots of the bundle that were not rehearsed, since nobody named their directory.
+    pub left_out: Vec<String>,
+}
+
+/// One command and how it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    /// The root.
+    pub root: String,
+    /// What its level promises.
+    pub level: Option<Level>,
+    /// The command, as the user would write it.
+    pub command: String,
+    /// Whether it ended well.
+    pub ok: bool,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// Of a failure: the files that were not there.
+    pub missing: Vec<Missing>,
+    /// Of a failure: the end of what the command said, without paths of this machine.
+    pub words: Vec<String>,
+}
+
+/// A file that was asked for and not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its path in a bundle.
+    pub path: String,
+    /// Arguments of `modferry bundle` that bring it.
+    pub add: String,
+}
+
+/// What the process inside is told.
+#[derive(Debug, Serialize, Deserialize)]
+struct Plan {
+    /// What is served.
+    serve: PathBuf,
+    /// Where copies and caches are made.
+    work: PathBuf,
+    denied: Denied,
+    /// The environment of all commands, without GOPROXY.
+    variables: Vec<(String, String)>,
+    steps: Vec<Step>,
+}
+
+/// One command, with where and how it is run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Step {
+    root: String,
+    level: Option<Level>,
+    place: Place,
+    /// The directory in it, empty for the place itself.
+    below: String,
+    /// What makes the place ready; it must end well too.
+    before: Vec<Vec<String>>,
+    command: Vec<String>,
+    /// Further variables.
+    variables: Vec<(String, String)>,
+    /// What is said of it beside its words.
+    note: String,
+}
+
+/// What the process inside says, a line of JSON each.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Said {
+    /// The network cannot be left.
+    CannotLeave(String),
+    /// A command begins.
+    Begin(String),
+    /// It has ended.
+    Done(Done),
+    /// The work itself failed.
+    Failed(String),
+}
+
+/// A tree that is rehearsed, with what is known of it.
+pub(crate) struct Subject {
+    /// Its directory, with `download/` in it.
+    pub(crate) serve: PathBuf,
+    /// The header of a bundle.
+    pub(crate) header: Option<Header>,
+    /// What go is told to use it.
+    pub(crate) settings: GoSettings,
+}
+
+/// Rehearses a bundle or mirror. A failed command is no error: the report says so.
+pub fn rehearse(options: &Options, context: &Context<'_>) -> Result<Report> {
+    if options.path.is_file() {
+        let message = format!("{}: is a tar; a rehearsal takes a directory", options.path.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("unpack it: mkdir DIR && tar -xf NAME.tar -C DIR"));
+    }
+    let header = if mirror::is_mirror(&options.path) {
+        None
+    } else {
+        Some(Head::read(&Directory::open(&options.path)?)?.header)
+    };
+    if let Some(base) = header.iter().flat_map(|header| &header.base).next() {
+        let message = format!("{}: counts on bundle {base}, so it cannot be rehearsed alone", options.path.display());
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("import both into a mirror and rehearse that: modferry rehearse MIRROR DIRECTORY"));
+    }
+    let serve = std::fs::canonicalize(&options.path)
+        .map_err(|error| Error::io(&options.path, "its full path could not be found", &error))?;
+    of(&Subject { serve, header, settings: env::env(&options.path)? }, options, context)
+}
+
+/// Rehearses a tree.
+pub(crate) fn of(subject: &Subject, options: &Options, context: &Context<'_>) -> Result<Report> {
+    let program = go_command::find(&context.environment)?;
+    let settings = go_command::settings(&program, &options.current_dir, &context.environment, &context.interrupt)?;
+    let work = tempfile::Builder::new()
+        .prefix("modferry-rehearsal-")
+        .tempdir()
+        .map_err(|error| Error::io(&std::env::temp_dir(), "no directory could be made in it", &error))?;
+    let planned = plan::plan(subject, options, work.path(), &settings, context)?;
+    let mut plan = planned.plan;
+    let results = match run(&plan, options, context)? {
+        Some(results) => results,
+        None => {
+            context.progress.event(Event::Note(
+                "this system lets nobody leave the network: it is denied by a proxy that refuses everything, which is weaker",
+            ));
+            plan.denied = Denied::ByProxy;
+            run(&plan, options, context)?.unwrap_or_default()
+        }
+    };
+    let ok = results.len() == plan.steps.len() && results.iter().all(|done| done.ok);
+    let go = settings.version().to_owned();
+    Ok(Report { ok, denied: plan.denied, go, results, left_out: planned.left_out })
+}
+
+/// Runs the plan in a process of its own; none if that cannot leave the network.
+fn run(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<Option<Vec<Done>>> {
+    let failed = |error: &std::io::Error| Error::io(&options.program, "could not be run for the rehearsal", error);
+    let mut child = Command::new(&options.program)
+        .arg("rehearse-inside")
+        .env_clear()
+        .envs(context.environment.iter())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(|error| failed(&error))?;
+    let text = serde_json::to_vec(plan).map_err(|error| failed(&error.into()))?;
+    let told = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(&text));
+    let (mut results, total) = (Vec::new(), plan.steps.len() as u64);
+    let lines = child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
+    let mut failure = None;
+    for line in lines {
+        if context.interrupt.is_set() {
+            // What it has started ends with it: it is the first process of nothing else, and its children are told by the pipe.
+            child.kill().map_err(|error| failed(&error))?;
+            break;
+        }
+        let line = line.map_err(|error| failed(&error))?;
+        match serde_json::from_str(&line).map_err(|error| failed(&error.into()))? {
+            Said::CannotLeave(_) => {
+                let _ = child.wait();
+                return Ok(None);
+            }
+            Said::Begin(command) => {
+                let done = results.len() as u64;
+                context.progress.event(Event::Progress { done, total, bytes: 0, current: &command });
+            }
+            Said::Done(done) => results.push(done),
+            Said::Failed(words) => failure = Some(words),
+        }
+    }
+    let status = child.wait().map_err(|error| failed(&error))?;
+    context.interrupt.check()?;
+    if let Some(words) = failure {
+        return Err(Error::new(ErrorKind::Io, "the rehearsal could not be held").because(words));
+    }
+    told.map_err(|error| failed(&error))?;
+    if !status.success() {
+        return Err(Error::new(ErrorKind::Io, format!("the rehearsal ended early: {status}")));
+    }
+    Ok(Some(results))
+}
+
+impl Report {
+    /// What is kept in a bundle: without times, so that the same rehearsal has the same bytes.
+    pub(crate) fn kept(&self) -> String {
+        #[derive(Serialize)]
+        struct Kept<'a> {
+            go: &'a str,
+            denied: Denied,
+            commands: Vec<Passed<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Passed<'a> {
+            root: &'a str,
+            level: Option<Level>,
+            command: &'a str,
+            ok: bool,
+        }
+        let commands = self.results.iter();
+        let commands = commands
+            .map(|done| Passed { root: &done.root, level: done.level, command: &done.command, ok: done.ok })
+            .collect();
+        // Plain texts become JSON always.
+        let mut text =
+            serde_json::to_string_pretty(&Kept { go: &self.go, denied: self.denied, commands }).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut root = None;
+        for done in &self.results {
+            if root != Some(&done.root) {
+                let level = done.level.map_or_else(String::new, |level| format!(" (level {level})"));
+                writeln!(f, "{}{level}", done.root)?;
+                root = Some(&done.root);
+            }
+            let verdict = if done.ok { "ok  " } else { "FAIL" };
+            writeln!(f, "  {verdict} {:>7.1} s  {}", done.seconds, done.command)?;
+            if done.ok {
+                continue;
+            }
+            for missing in &done.missing {
+                writeln!(f, "         missing {}\n           bring it: modferry bundle {}", missing.path, missing.add)?;
+            }
+            if done.missing.is_empty() {
+                writeln!(f, "         no file was missing: it fails for a reason of its own")?;
+            }
+            done.words.iter().try_for_each(|line| writeln!(f, "         | {line}"))?;
+        }
+        for root in &self.left_out {
+            writeln!(f, "{root}\n  not rehearsed: name its directory, modferry rehearse BUNDLE DIRECTORY")?;
+        }
+        let failed = self.results.iter().filter(|done| !done.ok).count();
+        let how = match self.denied {
+            Denied::BySystem => "without any network",
+            Denied::ByProxy => "with the network denied by a proxy alone",
+        };
+        let all = self.results.len();
+        match failed {
+            0 => writeln!(f, "{all} commands passed with {}, {how}", self.go),
+            _ => writeln!(f, "{failed} of {all} commands failed with {}, {how}", self.go),
+        }
+    }
+}
+
+/// Removes the parts of a text that name places of this machine.
+fn without_paths(text: &str, places: &[(&Path, &str)]) -> String {
+    places.iter().fold(text.to_owned(), |text, (place, name)| text.replace(&*place.to_string_lossy(), name))
+}
