@@ -32,7 +32,8 @@ fn one(name: &str, rounds: usize) -> Outcome<()> {
         (place("empty"), place("full"), place("out"), place("cache"), place("gopath"), place("state"), place("copy"));
     fs::create_dir(&empty).map_err(|error| error.to_string())?;
     let bundle = |user_cache: &Path, way: &str| {
-        let words = ["bundle", "--json", "--quiet", "--fetch", way, "-o"].map(OsStr::new);
+        // The level of the command beside it; there are no sources to load packages from.
+        let words = ["bundle", "--json", "--quiet", "--level", "all", "--fetch", way, "-o"].map(OsStr::new);
         let arguments = [&words[..], &[out.as_os_str(), project.as_os_str()]].concat();
         let variables = [
             ("GOMODCACHE", user_cache.as_os_str()),

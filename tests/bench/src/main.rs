@@ -7,6 +7,7 @@
 mod bundle;
 mod closure;
 mod import;
+mod levels;
 mod measure;
 mod project;
 mod server;
@@ -28,6 +29,12 @@ struct Cli {
 enum Benchmark {
     /// Bundling controller-runtime, helm and prometheus, cold and warm, beside `go mod download all` and `cp -r`
     Bundle {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Bundling controller-runtime, helm and prometheus at level work, beside `go mod download all`
+    Levels {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -91,6 +98,7 @@ enum Benchmark {
 fn main() -> ExitCode {
     let done = match Cli::parse().benchmark {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
+        Benchmark::Levels { rounds } => levels::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),

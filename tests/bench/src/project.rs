@@ -1,5 +1,6 @@
-//! The projects that are measured: their go.mod files, from the public Go mirror.
+//! The projects that are measured: their go.mod files or all of their sources, from the public Go mirror.
 
+use crate::measure::remove;
 use modferry_harness::Outcome;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,37 @@ pub(crate) fn fetch(directory: &Path) -> Outcome<PathBuf> {
 
 /// The same of another project.
 pub(crate) fn fetch_of(project: &str, directory: &Path) -> Outcome<PathBuf> {
+    let go_mod = downloaded(project, "GoMod")?;
+    let copy = directory.join("project");
+    fs::create_dir(&copy).map_err(|error| error.to_string())?;
+    writable(Path::new(&go_mod), &copy.join("go.mod"))?;
+    Ok(copy)
+}
+
+/// Puts a copy of all sources of a project into `directory`, as a checkout has them: without what its zip has of a go.work
+/// whose members are not there, or of a vendor directory.
+pub(crate) fn fetch_sources(project: &str, directory: &Path) -> Outcome<PathBuf> {
+    let from = downloaded(project, "Dir")?;
+    let copy = directory.join("project");
+    for entry in walkdir::WalkDir::new(&from) {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let target = copy.join(entry.path().strip_prefix(&from).map_err(|error| error.to_string())?);
+        match entry.file_type().is_dir() {
+            true => fs::create_dir_all(&target).map_err(|error| error.to_string())?,
+            false => writable(entry.path(), &target)?,
+        }
+    }
+    for stray in ["go.work", "go.work.sum"].map(|name| copy.join(name)) {
+        if stray.exists() {
+            fs::remove_file(&stray).map_err(|error| error.to_string())?;
+        }
+    }
+    remove(&copy.join("vendor"))?;
+    Ok(copy)
+}
+
+/// What `go mod download` says of a version.
+fn downloaded(project: &str, what: &str) -> Outcome<String> {
     let output = Command::new("go")
         .args(["mod", "download", "-json", project])
         .current_dir(std::env::temp_dir())
@@ -28,13 +60,13 @@ pub(crate) fn fetch_of(project: &str, directory: &Path) -> Outcome<PathBuf> {
         .map_err(|error| format!("go: {error}"))?;
     let downloaded: serde_json::Value =
         serde_json::from_slice(&output.stdout).map_err(|error| format!("{project}: {error}"))?;
-    let go_mod = downloaded["GoMod"].as_str().ok_or_else(|| format!("{project}: {downloaded}"))?;
-    let copy = directory.join("project");
-    fs::create_dir(&copy).map_err(|error| error.to_string())?;
-    // Not fs::copy, which would take the read-only mode along.
-    let bytes = fs::read(go_mod).map_err(|error| format!("{go_mod}: {error}"))?;
-    fs::write(copy.join("go.mod"), bytes).map_err(|error| error.to_string())?;
-    Ok(copy)
+    downloaded[what].as_str().map(str::to_owned).ok_or_else(|| format!("{project}: {downloaded}"))
+}
+
+/// A copy that can be written to. Not fs::copy, which would take the read-only mode along.
+fn writable(from: &Path, to: &Path) -> Outcome<()> {
+    let bytes = fs::read(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    fs::write(to, bytes).map_err(|error| error.to_string())
 }
 
 /// Puts a copy of the go.mod of kubernetes into `directory`, with published versions in the place of the directories that

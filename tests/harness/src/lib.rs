@@ -6,6 +6,7 @@
 //! - [`built`] gives the program under test, [`clean_home`] the environment it runs in,
 //!   [`no_network`] a place without a network
 //! - [`database`] is a checksum database with a key of its own, and a server that can misbehave
+//! - [`logging_server`] serves plain files and records what was asked
 //! - [`synthetic_bundle`] makes whole bundles without go
 //! - [`reseal`] makes a tampered bundle whole again, so that a test reaches the deeper checks
 //!
@@ -16,6 +17,7 @@ pub mod clean_home;
 pub mod database;
 pub mod hostile;
 pub mod hostile_tar;
+pub mod logging_server;
 mod loopback;
 pub mod module;
 pub mod no_network;

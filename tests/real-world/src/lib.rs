@@ -2,6 +2,8 @@
 //! commands on it in a network namespace of their own, where nothing but the bundle can be reached: its files, or a
 //! server of the mirror that it was imported into.
 
+pub mod levels;
+
 use modferry_harness::{Outcome, at, built, no_network};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -55,12 +57,12 @@ exit $code
 "#;
 
 impl Crossed {
-    /// Fetches the sources of a project and bundles its closure.
+    /// Fetches the sources of a project and bundles its closure at level `all`.
     pub fn bundle(project: Project) -> Outcome<Self> {
-        Self::bundle_with(project, &[])
+        Self::bundle_with(project, &["--level", "all"].map(OsStr::new))
     }
 
-    /// The same with more arguments.
+    /// The same with other arguments, so at the usual level.
     pub fn bundle_with(project: Project, arguments: &[&OsStr]) -> Outcome<Self> {
         Self::bundle_where(project, arguments, &[])
     }
@@ -223,10 +225,14 @@ pub fn outside(directory: &Path, variables: &[(&str, &OsStr)], arguments: &[&str
 }
 
 fn fetch(project: Project, to: &Path) -> Outcome<()> {
+    fetch_version(&format!("{}@{}", project.module, project.version), to)
+}
+
+/// Fetches the sources of MODULE@VERSION.
+fn fetch_version(version: &str, to: &Path) -> Outcome<()> {
     let mut command = Command::new("go");
-    let version = format!("{}@{}", project.module, project.version);
     // Outside any module, so that only the version itself is looked at.
-    command.args(["mod", "download", "-json", &version]).current_dir(std::env::temp_dir()).env("GOWORK", "off");
+    command.args(["mod", "download", "-json", version]).current_dir(std::env::temp_dir()).env("GOWORK", "off");
     let downloaded: serde_json::Value =
         serde_json::from_slice(&run(&mut command)?.stdout).map_err(|error| format!("{version}: {error}"))?;
     let from = downloaded["Dir"].as_str().ok_or_else(|| format!("{version}: go extracted it nowhere"))?;

@@ -35,13 +35,13 @@ fn a_machine_without_go_brings_its_own() {
     let own = Crossed::bundle_where(COBRA, &arguments, &[("PATH", &path), ("GOPROXY", &goproxy)]);
     let own = own.expect("cobra can be bundled without go");
     own.inside(&["build", "./..."]).expect("cobra builds inside");
-    let usual = Crossed::bundle(COBRA).expect("cobra can be bundled");
+    let usual = Crossed::bundle_with(COBRA, &[]).expect("cobra can be bundled");
     assert_eq!(own.files(), usual.files());
 }
 
 #[test]
 fn go_and_we_fetch_the_same() {
     let go = Crossed::bundle_with(COBRA, &[OsStr::new("--fetch"), OsStr::new("go")]).expect("cobra can be bundled");
-    let ahead = Crossed::bundle(COBRA).expect("cobra can be bundled");
+    let ahead = Crossed::bundle_with(COBRA, &[]).expect("cobra can be bundled");
     assert_eq!(go.files(), ahead.files());
 }
