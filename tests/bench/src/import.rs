@@ -46,7 +46,8 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
         go
     };
     project::once(go(&["mod", "download", "all"].map(OsStr::new)))?;
-    let arguments = [OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), bundle.as_os_str()];
+    let words = ["bundle", "--level", "all", "-o"].map(OsStr::new);
+    let arguments = [&words[..], &[bundle.as_os_str(), project.as_os_str()]].concat();
     let variables = [("GOMODCACHE", modules.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
     project::once(command(modferry, &arguments, &variables))?;
     let large = place("large");
@@ -59,7 +60,8 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
     };
     say(&format!("making a mirror of {} versions ...", LARGE.0 * LARGE.1));
     let plain = place("plain");
-    let arguments = [&arguments[..3], &[plain.as_os_str(), OsStr::new("--without-checksum-database")]].concat();
+    let more = [plain.as_os_str(), project.as_os_str(), OsStr::new("--without-checksum-database")];
+    let arguments = [&words[..], &more].concat();
     project::once(command(modferry, &arguments, &variables))?;
     let import_of = |bundle: &Path, mirror: &Path| {
         let arguments = [bundle.as_os_str(), mirror.as_os_str()];

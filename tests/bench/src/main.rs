@@ -10,6 +10,7 @@ mod import;
 mod levels;
 mod measure;
 mod project;
+mod rehearse;
 mod server;
 mod slice;
 mod verify;
@@ -47,6 +48,12 @@ enum Benchmark {
     },
     /// Checking that bundles of kubernetes, prometheus and hugo lack nothing, beside `go list -m all` on them
     Closure {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// Rehearsing a bundle of prometheus beside its commands, and recording a command beside the command alone
+    Rehearse {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Levels { rounds } => levels::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
+        Benchmark::Rehearse { rounds } => rehearse::run(rounds),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
         Benchmark::Server { rounds } => server::run(rounds),

@@ -6,7 +6,6 @@
 use crate::measure::{say, say_machine, spread_of};
 use crate::project;
 use modferry_harness::{Outcome, at, built};
-use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -35,7 +34,7 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
     let bundle = directory.path().join("bundle");
     let cache = directory.path().join("cache");
     let mut command = Command::new(built::modferry_release()?);
-    command.args([OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), bundle.as_os_str()]);
+    command.args(["bundle", "--level", "all"]).arg(&project).arg("-o").arg(&bundle);
     project::once({
         command.env("XDG_CACHE_HOME", &cache);
         command

@@ -39,7 +39,8 @@ pub(crate) fn run(rounds: usize) -> Outcome<()> {
         go
     };
     project::once(go(&["mod", "download", "all"].map(OsStr::new)))?;
-    let arguments = [OsStr::new("bundle"), project.as_os_str(), OsStr::new("-o"), bundle.as_os_str()];
+    let words = ["bundle", "--level", "all", "-o"].map(OsStr::new);
+    let arguments = [&words[..], &[bundle.as_os_str(), project.as_os_str()]].concat();
     let variables = [("GOMODCACHE", modules.as_os_str()), ("XDG_CACHE_HOME", cache.as_os_str())];
     project::once(command(modferry, &arguments, &variables))?;
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
