@@ -17,6 +17,7 @@ mod exact;
 mod go_mod_json;
 mod imports;
 mod like;
+mod listed;
 mod more_versions;
 mod options;
 mod output;
@@ -221,6 +222,7 @@ fn make(
         closure.add_versions(&options.with_versions, options.newest, &query_dir, &resolver)?;
     }
     context.progress.event(Event::Step("completing"));
+    closure.settle_listed(&resolver)?;
     let mut missing = std::mem::take(&mut closure.exact.without_info);
     if go.is_there() {
         missing.extend(resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?);

@@ -383,7 +383,7 @@ pub fn explain(message: &str, words: &str) -> Error {
         (ErrorKind::GoTooOld, Some("install the Go version that is asked for, or set GOTOOLCHAIN=auto"))
     } else if has(&["goproxy=off"]) {
         (ErrorKind::Network, Some("GOPROXY is off, so go asks nobody: unset it, or name a proxy (go env GOPROXY)"))
-    } else if has(&["replacement directory"]) {
+    } else if has(&["replacement directory"]) || (has(&["(replaced by "]) && has(&["go.mod: no such file"])) {
         (
             ErrorKind::ReplacementMissing,
             Some("work from a whole checkout: the directories that go.mod names must be there"),

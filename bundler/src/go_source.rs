@@ -3,6 +3,8 @@
 //! go resolves a closure by the imports of files, whatever follows them. So a package of heads loads as the whole one does,
 //! with a fraction of the bytes.
 
+mod constraint;
+
 /// What a file imports, and where that ends.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct GoHead {
@@ -46,7 +48,10 @@ pub(crate) fn head(bytes: &[u8]) -> Option<GoHead> {
                     break;
                 }
             }
-            // Else it is the name that the file gives to the import.
+            // Else it is the name that the file gives to the import; a number or a sign is no Go.
+            if token != b"." && !token.starts_with(b"\"") && !token.starts_with(b"`") && !is_name(token) {
+                return None;
+            }
             token = tokens.next()?;
         }
         head.len = tokens.at;
@@ -59,6 +64,11 @@ pub(crate) fn whole_head(bytes: &mut Vec<u8>) -> Option<GoHead> {
     let len = bytes.len();
     bytes.extend_from_slice(b"\n}\n");
     head(bytes).filter(|head| head.len <= len)
+}
+
+/// The name of the package of a whole file; none for one that a build tag keeps out of everything.
+pub(crate) fn package(bytes: &[u8]) -> Option<String> {
+    whole_head(&mut bytes.to_vec()).filter(|head| !head.is_ignored).map(|head| head.package)
 }
 
 /// The imports of a whole file; none for one that a build tag keeps out of everything, or that is cut off.
@@ -97,9 +107,17 @@ impl<'a> Tokens<'a> {
             } else if rest.starts_with(b"//") {
                 let len = rest.iter().position(|&byte| byte == b'\n')?;
                 let line = String::from_utf8_lossy(&rest[2..len]);
-                let tags = line.strip_prefix("go:build").or_else(|| line.trim_start().strip_prefix("+build"));
-                self.is_constrained |= tags.is_some();
-                self.is_ignored |= tags.is_some_and(|tags| tags.split_whitespace().any(|tag| tag == "ignore"));
+                if let Some(expression) =
+                    line.strip_prefix("go:build").filter(|rest| rest.starts_with([' ', '\t', '(']))
+                {
+                    self.is_constrained = true;
+                    self.is_ignored |= !constraint::holds(expression);
+                } else if let Some(options) =
+                    line.trim_start().strip_prefix("+build").filter(|rest| rest.starts_with([' ', '\t']))
+                {
+                    self.is_constrained = true;
+                    self.is_ignored |= !constraint::any_holds(options);
+                }
                 self.at += len;
             } else if rest.starts_with(b"/*") {
                 let len = rest.windows(2).skip(2).position(|pair| pair == b"*/")?;
@@ -163,9 +181,14 @@ const PLATFORMS: [&str; 45] = [
 
 /// Whether the name of a file binds it to a platform.
 pub(crate) fn has_platform(name: &str) -> bool {
-    let stem = name.strip_suffix(".go").unwrap_or(name);
+    // go cuts the name at its first dot.
+    let stem = name.split('.').next().unwrap_or(name);
     let stem = stem.strip_suffix("_test").unwrap_or(stem);
     stem.split_once('_').is_some_and(|(_, rest)| rest.split('_').any(|word| PLATFORMS.contains(&word)))
+}
+
+fn is_name(token: &[u8]) -> bool {
+    token.first().is_some_and(|&first| is_word(first) && !first.is_ascii_digit())
 }
 
 /// Letters beyond ASCII are of words as well.

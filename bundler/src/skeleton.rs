@@ -175,7 +175,11 @@ impl Merged {
                 fs::create_dir_all(&folder)?;
             }
             let imports: String = imports.iter().map(|import| format!("import _ \"{import}\"\n")).collect();
-            let name = format!("merged{number}{}.go", if is_test { "_test" } else { "" });
+            let mut name = format!("merged{number}{}.go", if is_test { "_test" } else { "" });
+            while folder.join(&name).symlink_metadata().is_ok() {
+                // A file of the module, or a directory of it, has that name.
+                name.insert(0, 'x');
+            }
             fs::write(folder.join(name), format!("package {package}\n\n{imports}"))?;
         }
         Ok(())
@@ -196,7 +200,13 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut made: HashSet<PathBuf> = HashSet::new();
     for entry in WalkDir::new(from).into_iter().filter_entry(belongs) {
         let entry = entry.map_err(|error| Error::io(from, "could not be read", &error.into()))?;
-        // A link to a file counts as the file, as it does for go; one to a directory is not followed.
+        // go matches no pattern through a link to a directory, and imports through it.
+        if entry.depth() > 0 && entry.path_is_symlink() && entry.path().is_dir() {
+            let path = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+            link(entry.path(), &path).map_err(|error| Error::io(&path, "could not be made", &error))?;
+            continue;
+        }
+        // One to a file counts as the file, as it does for go.
         if entry.file_type().is_dir() || !is_source(&entry.file_name().to_string_lossy()) || !entry.path().is_file() {
             continue;
         }
@@ -212,6 +222,18 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
         write().map_err(|error| Error::io(&path, "could not be written", &error))?;
     }
     Ok(())
+}
+
+/// Makes a link to the directory that another link leads to.
+fn link(from: &Path, at: &Path) -> io::Result<()> {
+    if let Some(parent) = at.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let target = fs::canonicalize(from)?;
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, at);
+    #[cfg(not(unix))]
+    return copy(&target, at).map_err(io::Error::other);
 }
 
 /// Reads a file until its head is whole; gives the length of that.

@@ -46,7 +46,7 @@ pub(crate) struct Closure {
     pub(crate) always: BTreeSet<ModuleVersion>,
     costs: Vec<LevelCost>,
     /// The roots with their scratch directories, for what is done with them once all are resolved.
-    resolved: Vec<Root>,
+    pub(crate) resolved: Vec<Root>,
 }
 
 impl Closure {
@@ -229,7 +229,7 @@ impl Closure {
         Ok(())
     }
 
-    fn warnings_of(&mut self, warnings: impl IntoIterator<Item = Warning>, context: &Context<'_>) {
+    pub(crate) fn warnings_of(&mut self, warnings: impl IntoIterator<Item = Warning>, context: &Context<'_>) {
         warnings.into_iter().for_each(|warning| self.warn(context, warning));
     }
 
@@ -259,6 +259,7 @@ impl Closure {
             self.warnings_of(imports::warnings(&root.name, sources, &root.ignored, &resolved.paths), context);
         }
         root.paths = resolved.paths.iter().cloned().collect();
+        root.selected = resolved.unreplaced();
         self.take(resolved, context);
         self.state(&root.scratch.join("go.sum"), &root.name)?;
         self.resolved.push(root);
@@ -293,7 +294,7 @@ impl Closure {
         for query in ["upgrade", "patch"].into_iter().filter(|_| newest) {
             for root in &self.resolved {
                 let updates = resolver.updates(root, query, &modules)?;
-                let updates = updates.into_iter().filter(|version| !cached.contains_key(version));
+                let updates = updates.into_iter().filter(|version| !root.selected.contains(version));
                 let updates: Vec<ModuleVersion> = updates.collect();
                 wanted.extend(updates.iter().cloned());
                 self.observations.extend(updates.iter().map(|version| observation(version, query)));

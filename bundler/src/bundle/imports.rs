@@ -50,7 +50,7 @@ pub(crate) fn warnings(name: &str, sources: &Path, ignored: &[String], modules: 
 }
 
 /// Whether go looks into a directory when it loads the module's packages.
-fn belongs(entry: &DirEntry, sources: &Path, ignored: &[String]) -> bool {
+pub(crate) fn belongs(entry: &DirEntry, sources: &Path, ignored: &[String]) -> bool {
     if !entry.file_type().is_dir() || entry.depth() == 0 {
         return true;
     }

@@ -74,6 +74,14 @@ pub(crate) struct Resolved {
     modules: ModuleList,
 }
 
+impl Resolved {
+    /// The selected versions of modules that nothing replaces.
+    pub(crate) fn unreplaced(&self) -> BTreeSet<ModuleVersion> {
+        let modules = self.modules.0.iter().filter(|module| module.replace.is_none());
+        modules.filter_map(|module| module.carried("").transpose().ok().flatten()).collect()
+    }
+}
+
 /// The build list as `go list -m -json all` prints it.
 #[derive(Debug, Default)]
 struct ModuleList(Vec<Listed>);
@@ -180,6 +188,10 @@ impl Resolver<'_> {
             }
         }
         root.restore()?;
+        // What stands for an unpacked module here is none for a root that loads packages.
+        for version in &resolved.selected {
+            let _ = fs::remove_dir(module_cache::extracted_dir(self.module_cache, version));
+        }
         Ok(resolved)
     }
 
@@ -210,11 +222,12 @@ impl Resolver<'_> {
     }
 
     fn fetch_by(&self, go: &Go, root: &Root, sources: &[PathBuf]) -> Result<Resolved> {
-        go.must(&root.scratch, &["mod", "graph"], &root.name)?;
+        go.must(&root.scratch, &["mod", "graph"], &root.name).map_err(|error| root.explained(error))?;
         let listed = self.list(go, root)?;
         let selected = listed.versions(&root.name)?;
         let named = if root.is_pruned() { listed.below(&root.name, &root.required)? } else { selected.clone() };
-        let carries_all = root.header.level >= Level::All;
+        // Without pruning plain `go mod download` gets all of it, too.
+        let carries_all = root.header.level >= Level::All || !root.is_pruned();
         let wanted = if carries_all { &selected } else { &named };
         // Of a project level `all` loads no packages; what makes a module of ours has loaded them anyway.
         let loads_none = root.header.level == Level::All && root.header.kind != RootKind::Version;

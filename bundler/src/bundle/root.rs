@@ -48,6 +48,10 @@ pub(crate) struct Root {
     pub(crate) direct: Vec<String>,
     /// Paths of all modules of its build list, once it is resolved.
     pub(crate) paths: BTreeSet<String>,
+    /// The selected versions of those that nothing replaces.
+    pub(crate) selected: BTreeSet<ModuleVersion>,
+    /// Replacements by directories that are not there, as `old by directory`: nobody may need them.
+    lost: Vec<String>,
     packages: Packages,
     is_copied: Cell<bool>,
     /// Directories below it that go passes over.
@@ -67,6 +71,8 @@ impl Root {
             required: json.requires().map(|require| require.path.clone()).collect(),
             direct: json.requires().filter(|require| !require.indirect).map(|require| require.path.clone()).collect(),
             paths: BTreeSet::new(),
+            selected: BTreeSet::new(),
+            lost: Vec::new(),
             packages,
             is_copied: Cell::new(false),
             ignored: json.ignore.iter().flatten().map(|line| line.path.clone()).collect(),
@@ -93,7 +99,10 @@ impl Root {
         warnings.extend(has_sources.then(|| json.sums_lacking(&go_sum, &name)).flatten());
         let packages = if has_sources { Packages::In(directory.to_owned()) } else { Packages::None };
         let header = HeaderRoot { local, ..header_root(kind, level, &json, None) };
-        Ok((Self { go_sum, ..Self::new(name, header, &json, scratch, packages)? }, warnings))
+        let is_lost = |replace: &&ReplaceJson| !directory.join(&replace.new.path).join("go.mod").is_file();
+        let lost = json.local().filter(is_lost);
+        let lost = lost.map(|replace| format!("{} by {}", replace.old.text(), replace.new.path)).collect();
+        Ok((Self { lost, go_sum, ..Self::new(name, header, &json, scratch, packages)? }, warnings))
     }
 
     /// Writes a go.mod that requires one module version, and a package that imports all of its own: its life as a
@@ -164,12 +173,6 @@ impl Root {
         write(&scratch.join("go.mod"), &read(go_mod)?)?;
         let json = GoModJson::read(go, &scratch.join("go.mod"), &name)?;
         check_go_line(&json.go, go, &name)?;
-        if let Some(replace) = json.local().next() {
-            return Err(Error::new(
-                ErrorKind::ReplacementMissing,
-                format!("{name}: its go.mod replaces {} by the directory {}", replace.old.text(), replace.new.path),
-            ));
-        }
         let packages = Packages::In(module_cache::extracted_dir(resolver.module_cache, version));
         let header = header_root(RootKind::Version, level, &json, Some(version));
         Self::new(name, header, &json, scratch, packages)
@@ -184,6 +187,12 @@ impl Root {
     pub(crate) fn has_older_view(&self) -> bool {
         let (major, minor, _) = version_numbers(&self.header.go);
         ((1, 17)..=(1, 20)).contains(&(major, minor))
+    }
+
+    /// The error of go, told of the replacement that it is about.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        let (ErrorKind::ReplacementMissing, Some(lost)) = (error.kind, self.lost.first()) else { return error };
+        Error { message: format!("{}: go.mod replaces {lost}, where no go.mod is", self.name), ..error }
     }
 
     /// Whether it has packages that go can load.
@@ -258,11 +267,14 @@ pub(crate) fn copy_go_mod(
     check_go_line(&json.go, go, name)?;
     let mut local = Vec::new();
     for replace in json.local() {
-        let target = replaced_by(directory, replace, "go.mod", name)?;
+        let target = absolute(&directory.join(&replace.new.path))?;
         let place = moved.get(&target).unwrap_or(&target);
         let edit = format!("-replace={}={}", replace.old.text(), place.display());
         go.must(to, &["mod", "edit", &edit], name)?;
-        local.push(GoModJson::read(go, &target.join("go.mod"), name)?.local_module(Some(replace.old.text())));
+        // One that is not there stops go only where the module is required.
+        if target.join("go.mod").is_file() {
+            local.push(GoModJson::read(go, &target.join("go.mod"), name)?.local_module(Some(replace.old.text())));
+        }
     }
     local.sort();
     Ok((json, local))
@@ -270,9 +282,10 @@ pub(crate) fn copy_go_mod(
 
 /// The directory that a line of go.mod or go.work replaces a module by.
 pub(crate) fn replaced_by(directory: &Path, replace: &ReplaceJson, file: &str, name: &str) -> Result<PathBuf> {
-    let target = directory.join(&replace.new.path);
+    // As go joins them: without a look at links.
+    let target = absolute(&directory.join(&replace.new.path))?;
     if target.join("go.mod").is_file() {
-        return absolute(&target);
+        return Ok(target);
     }
     let message = format!("{name}: {file} replaces {} by {}, where no go.mod is", replace.old.text(), replace.new.path);
     Err(Error::new(ErrorKind::ReplacementMissing, message)

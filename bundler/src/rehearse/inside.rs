@@ -267,13 +267,23 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if kind.is_dir() {
             fs::create_dir_all(&target)?;
         } else if kind.is_symlink() {
-            link(&fs::read_link(entry.path())?, &target)?;
+            link(&leads_to(entry.path(), from)?, &target)?;
         } else if kind.is_file() {
             fs::copy(entry.path(), &target)?;
             writable(&target)?;
         }
     }
     Ok(())
+}
+
+/// Where a link of a copied tree leads: as it says within the tree, else to the place itself.
+fn leads_to(link: &Path, tree: &Path) -> io::Result<PathBuf> {
+    let said = fs::read_link(link)?;
+    match fs::canonicalize(link) {
+        Ok(place) if !place.starts_with(fs::canonicalize(tree)?) => Ok(place),
+        // One that leads nowhere stays what it is.
+        _ => Ok(said),
+    }
 }
 
 #[cfg(unix)]

@@ -41,7 +41,10 @@ impl Resolver<'_> {
         }
         let name = version.to_string();
         let Some(first) = roots.first() else { return Ok(warnings) };
-        self.plain.must(&first.scratch, &["mod", "download", &name], &name)?;
+        let output = self.plain.run(&first.scratch, &["mod", "download", &name], &mut || {})?;
+        if !output.status.success() {
+            return Ok(vec![self.cannot(&name, &output.stderr)?]);
+        }
         for root in roots.iter().filter(|root| root.paths.contains(version.path().as_str())) {
             root.restore()?;
             warnings.extend(self.changed(root, version)?);

@@ -2,9 +2,10 @@
 //!
 //! 1. `go mod tidy`: packages with their tests and the tests of what they import, for all platforms and build tags
 //! 2. `go list -deps -test all`: the same as other commands see it on this platform
-//! 3. the module as the only one of a workspace, where go leaves no requirement out of the graph: `go list -deps -test ./...`,
+//! 3. `go get` of every module that go.mod names, at its version, which loads the package at the root of each
+//! 4. the module as the only one of a workspace, where go leaves no requirement out of the graph: `go list -deps -test ./...`,
 //!    `go list -m all`, `go work sync`
-//! 4. modules of go 1.17 to 1.20: `go mod tidy -compat=1.16` loads the graph that an older go sees; it may fail for reasons of
+//! 5. modules of go 1.17 to 1.20: `go mod tidy -compat=1.16` loads the graph that an older go sees; it may fail for reasons of
 //!    its own
 //!
 //! What upstream refuses of it stops the bundle: inside, the same command would stop. A project whose packages do not load
@@ -15,15 +16,22 @@ use crate::bundle::ahead::Trees;
 use crate::bundle::root::Root;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{self, Go};
+use crate::go_source;
 use crate::module_cache;
 use modferry_format::ModuleVersion;
 use modferry_format::go_sum::GoSum;
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
+use walkdir::WalkDir;
 
 /// How often a command is tried that fails for reasons that may pass.
 const ATTEMPTS: u32 = 3;
 /// What names one file of a version that was asked for.
 const FILE_ENDINGS: [&str; 3] = [".zip: ", ".mod: ", ".info: "];
+
+/// Modules that one `go get` is asked for: a command line has an end.
+const AT_ONCE: usize = 500;
 
 /// What is said of a command that fails for reasons of the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +57,34 @@ impl Resolver<'_> {
         self.fetch_by_imports(root, &resolved.modules)?;
         self.load(self.plain, root, &["mod", "tidy"], said_of(root), resolved)?;
         self.load(self.plain, root, &["list", "-deps", "-test", "all"], Said::Nothing, resolved)?;
+        self.got_again(root, resolved)?;
         self.alone_in_workspace(root, resolved)?;
         if root.has_older_view() {
             self.tidy(root, &["-compat=1.16"])?;
         }
         self.forget_fetched(&mut resolved.refused);
+        Ok(())
+    }
+
+    /// What `go get` of a module asks for at the version that is there: the package at its root, whether it is imported or not.
+    fn got_again(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        let named: Vec<String> = resolved
+            .unreplaced()
+            .iter()
+            .filter(|version| root.required.contains(version.path().as_str()))
+            .map(ToString::to_string)
+            .collect();
+        // Lists are those of the child's own cache: inside, too, nothing newer is listed, and nothing newer is looked at for a
+        // retraction.
+        let go = self.plain.with_sources(&vec![module_cache::download_dir(self.module_cache)]);
+        for named in named.chunks(AT_ONCE) {
+            let arguments: Vec<&str> = ["get"].into_iter().chain(named.iter().map(String::as_str)).collect();
+            match self.load(&go, root, &arguments, Said::Nothing, resolved) {
+                // Whoever tries that hears the same; the project does without.
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                loaded => loaded?,
+            }
+        }
         Ok(())
     }
 
@@ -120,22 +151,34 @@ impl Resolver<'_> {
         Ok(Some(Warning::new(message, Some("go get -tool and go tool work; or bundle a checkout of its module"))))
     }
 
-    /// The packages of a version that others can import.
+    /// The packages of a version that others can import, on whatever platform.
     pub(crate) fn importable(&self, version: &ModuleVersion, scratch: &Path) -> Result<Vec<String>> {
         let name = version.to_string();
         if let Some(ahead) = self.ahead {
             ahead.fetch(std::slice::from_ref(version), self.sources, &GoSum::default(), Trees::Heads)?;
         }
-        let pattern = format!("{}/...", version.path());
-        let arguments = ["list", "-e", "-f", "{{.Name}} {{.ImportPath}}", &pattern];
-        let printed = self.with_sources.must(scratch, &arguments, &name)?.stdout;
-        let text = String::from_utf8_lossy(&printed);
-        let packages = text.lines().filter_map(|line| line.split_once(' '));
-        let is_open = |package: &str| !package.split('/').any(|element| element == "internal" || element == "testdata");
-        Ok(packages
-            .filter(|(name, package)| *name != "main" && is_open(package))
-            .map(|(_, package)| package.to_owned())
-            .collect())
+        self.with_sources.must(scratch, &["mod", "download", &name], &name)?;
+        let tree = module_cache::extracted_dir(self.module_cache, version);
+        let mut packages = BTreeSet::new();
+        let walk = WalkDir::new(&tree).into_iter().filter_entry(|entry| {
+            let name = entry.file_name().to_string_lossy();
+            let is_closed = ["internal", "testdata", "vendor"].contains(&&*name) || name.starts_with(['.', '_']);
+            entry.depth() == 0 || !entry.file_type().is_dir() || !is_closed
+        });
+        for entry in walk.flatten().filter(|entry| entry.file_type().is_file()) {
+            let file = entry.file_name().to_string_lossy();
+            if !file.ends_with(".go") || file.ends_with("_test.go") || file.starts_with(['.', '_']) {
+                continue;
+            }
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            if go_source::package(&bytes).is_some_and(|package| package != "main" && package != "documentation") {
+                let below = entry.path().parent().and_then(|folder| folder.strip_prefix(&tree).ok());
+                let below = below.map(|below| below.to_string_lossy().replace('\\', "/")).unwrap_or_default();
+                let separator = if below.is_empty() { "" } else { "/" };
+                packages.insert(format!("{}{separator}{below}", version.path()));
+            }
+        }
+        Ok(packages.into_iter().collect())
     }
 
     /// Runs a command that loads packages, on the go.mod as it was made.

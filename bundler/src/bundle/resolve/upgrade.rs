@@ -7,7 +7,7 @@
 use super::{Resolved, Resolver};
 use crate::bundle::ahead::Trees;
 use crate::bundle::root::Root;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, Warning};
 use crate::go_command;
 use modferry_format::header::Level;
 
@@ -39,12 +39,22 @@ impl Resolver<'_> {
         let output = self.plain.run(&root.scratch, arguments, &mut || {})?;
         if !output.status.success() {
             let error = go_command::explain(&subject, &output.stderr);
-            return Err(match error.kind {
-                ErrorKind::GoTooOld => error.hint(
-                    "what is newest needs a newer go than this one: name it with --go, and carry it with --toolchain",
-                ),
-                _ => error,
-            });
+            if matches!(
+                error.kind,
+                ErrorKind::Network | ErrorKind::NoSpace | ErrorKind::HashConflict | ErrorKind::NoRecord
+            ) {
+                return Err(error);
+            }
+            // Inside it fails as it does here; the other upgrades, and the lower levels, are carried.
+            let cause = error.causes.first().map_or_else(String::new, |cause| format!(": {cause}"));
+            let hint = match error.kind {
+                ErrorKind::GoTooOld => {
+                    "what is newest needs a newer go than this one: name it with --go, and carry it with --toolchain"
+                }
+                _ => "it fails with a network, too",
+            };
+            resolved.warnings.push(Warning::new(format!("{subject}{cause}"), Some(hint)));
+            return root.restore();
         }
         let upgraded = root.current()?;
         let here = || root.put(&upgraded);

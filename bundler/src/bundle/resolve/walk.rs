@@ -10,6 +10,7 @@
 
 use super::{ModuleList, Resolver};
 use crate::bundle::ahead::{Ahead, Trees};
+use crate::bundle::imports;
 use crate::bundle::root::Root;
 use crate::error::Result;
 use crate::go_source;
@@ -50,7 +51,9 @@ impl Resolver<'_> {
         let Some(ahead) = self.ahead else { return Ok(()) };
         let mut walk = Walk { modules: self.places(root, listed)?, gone: BTreeSet::new(), seen: BTreeSet::new() };
         let mut queue: Vec<Wanted> = Vec::new();
-        for entry in WalkDir::new(&root.scratch).into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
+        let entries = WalkDir::new(&root.scratch).into_iter();
+        let entries = entries.filter_entry(|entry| imports::belongs(entry, &root.scratch, &root.ignored));
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_file()) {
             if entry.path().extension().is_some_and(|extension| extension == "go") {
                 let imports = read(entry.path()).into_iter();
                 queue.extend(imports.map(|path| Wanted { path, is_in_all: true }));
@@ -123,6 +126,8 @@ impl Walk<'_> {
                 match &place.version {
                     Some(version) if self.gone.contains(version) => {}
                     Some(version) if !place.directory.exists() => lacking.push(version.clone()),
+                    // In a directory of the user, what has a go.mod of its own is another module.
+                    None if is_nested(&place.directory, &wanted.path[path.len()..]) => {}
                     _ => packages.extend(package(&place.directory, &wanted.path[path.len()..])),
                 }
             }
@@ -147,6 +152,12 @@ impl Walk<'_> {
         let ends = import.match_indices('/').map(|(end, _)| end).chain([import.len()]);
         ends.filter_map(|end| self.modules.get_key_value(&import[..end]).map(|(path, place)| (*path, place)))
     }
+}
+
+/// Whether a go.mod lies between a module and a package below it.
+fn is_nested(directory: &Path, below: &str) -> bool {
+    let package = directory.join(below.trim_start_matches('/'));
+    package.ancestors().take_while(|folder| *folder != directory).any(|folder| folder.join("go.mod").is_file())
 }
 
 /// The imports of each file of a package, and whether it is a test.
