@@ -169,7 +169,9 @@ pub fn measure(program: &Path, subject: Subject, options: &Options) -> Outcome<M
             Err(error) => say(&format!("    no bundle: {error}")),
             Ok(bundled) => {
                 say(&format!("    bundled in {:.1} s: {} zips", bundled.seconds, bundled.zips().len()));
-                let is_wanted = |it: &&Script| it.level <= level || (options.beyond && it.level <= Level::All);
+                let is_over = |it: &&Script| it.last.is_some_and(|last| last < level);
+                let is_wanted =
+                    |it: &&Script| !is_over(it) && (it.level <= level || (options.beyond && it.level <= Level::All));
                 let scripts: Vec<Script> = scripts.iter().filter(is_wanted).cloned().collect();
                 let plan = Plan {
                     download: bundle.join("download"),

@@ -39,11 +39,21 @@ fn module(subject: &Subject, facts: &Facts) -> Vec<Script> {
         "go work init . && go work sync",
     ];
     scripts.extend(work.map(|line| exit(Work, line)));
+    scripts.push(got_again());
     scripts.extend(gets(facts));
     let all = ["go mod download all", "rm go.sum && go mod download all", "go work init . && go mod download"];
     scripts.extend(all.map(|line| exit(All, line)));
     scripts.extend(upgrades("", facts));
     scripts
+}
+
+/// Every module that go.mod requires, at the version that it has: that loads the package at the root of each.
+fn got_again() -> Script {
+    let paths = "go mod edit -print | awk '/^require \\(/{b=1;next} /^\\)/{b=0} b{print $1} /^require [^(]/{print $2}'";
+    let versions =
+        format!("go list -m -f '{{{{if not .Replace}}}}{{{{.Path}}}}@{{{{.Version}}}}{{{{end}}}}' $({paths})");
+    let text = format!("go get $({versions})");
+    Script { name: "go get of each required module, at its version".to_owned(), last: Some(Work), ..exit(Work, &text) }
 }
 
 /// What moves, adds or drops one requirement without anything that was not carried.
@@ -173,5 +183,5 @@ fn tool(package: &str, version: &str, argument: &str) -> Vec<Script> {
 
 /// A line that is judged by how it exits, and is its own name.
 fn exit(level: Level, line: &str) -> Script {
-    Script { name: line.to_owned(), text: line.to_owned(), level, judged: Judged::ByExit }
+    Script { name: line.to_owned(), text: line.to_owned(), level, last: None, judged: Judged::ByExit }
 }

@@ -27,6 +27,8 @@ pub struct Script {
     pub text: String,
     /// The least level that promises it.
     pub level: Level,
+    /// The last one, for what a higher level does not load packages for; none for all above the least.
+    pub last: Option<Level>,
     /// When it has passed.
     pub judged: Judged,
 }
