@@ -11,9 +11,14 @@ use crate::error::{ErrorKind, Result, Warning};
 use crate::go_command;
 use modferry_format::header::Level;
 
-/// Upgrades of everything.
-const COMMON: [&[&str]; 3] =
-    [&["get", "-u", "-t", "./..."], &["get", "-u", "./..."], &["get", "-u=patch", "-t", "./..."]];
+/// Upgrades of everything. None of them covers another: without -t go leaves alone what only tests need, and comes to other
+/// versions of the rest (`-u=patch` on controller-runtime v0.25.2: gomega v1.39.1 without, v1.39.0 with it).
+const COMMON: [&[&str]; 4] = [
+    &["get", "-u", "-t", "./..."],
+    &["get", "-u", "./..."],
+    &["get", "-u=patch", "-t", "./..."],
+    &["get", "-u=patch", "./..."],
+];
 
 impl Resolver<'_> {
     pub(super) fn upgrade(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {

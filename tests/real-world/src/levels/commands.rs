@@ -82,7 +82,7 @@ fn upgrades(variables: &str, facts: &Facts) -> Vec<Script> {
     let line = |line: &str| line.replace("go ", &format!("{variables}go "));
     let compared = |level: Level, text: &str| Script { judged: Judged::ByGoMod, ..exit(level, &line(text)) };
     let mut scripts = Vec::new();
-    for moved in ["go get -u ./...", "go get -u=patch ./...", "go get -u -t ./..."] {
+    for moved in ["go get -u ./...", "go get -u -t ./...", "go get -u=patch ./...", "go get -u=patch -t ./..."] {
         scripts.push(compared(Upgrade, moved));
         scripts.push(compared(Upgrade, &format!("{moved}{then}")));
     }

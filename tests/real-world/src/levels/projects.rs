@@ -168,8 +168,8 @@ pub const SUBJECTS: [Subject; 11] = [
         &[same(Build, 251, 285.9), same(Work, 300, 307.5), same(All, 418, 353.8)],
     ),
     Subject {
-        kind: Kind::Workspace { members: "v0.36.3", alone: "k8s.io/client-go" },
-        ..module("kubernetes", "k8s.io/kubernetes", "v1.36.3", Caches::Shared, &[same(All, 274, 154.2)])
+        kind: Kind::Workspace { members: "v0.36.1", alone: "k8s.io/client-go" },
+        ..module("kubernetes", "k8s.io/kubernetes", "v1.36.1", Caches::Shared, &[same(All, 274, 154.2)])
     },
 ];
 

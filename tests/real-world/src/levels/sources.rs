@@ -46,12 +46,16 @@ fn staged(member: &str) -> Option<String> {
 /// Gives a published module the go.mod that it has in its repository, where its siblings are no versions but directories.
 fn unpublish(place: &Path, siblings: &[String]) -> Outcome<()> {
     let required = requirements(place)?;
-    let mut command = Command::new("go");
-    command.args(["mod", "edit"]).current_dir(place);
-    for sibling in siblings.iter().filter(|sibling| required.contains(sibling)) {
-        command.arg(format!("-require={sibling}@v0.0.0")).arg(format!("-replace={sibling}=../../{sibling}"));
+    let edits: Vec<String> = siblings
+        .iter()
+        .filter(|sibling| required.contains(sibling))
+        .flat_map(|sibling| [format!("-require={sibling}@v0.0.0"), format!("-replace={sibling}=../../{sibling}")])
+        .collect();
+    if edits.is_empty() {
+        return Ok(());
     }
-    run(&mut command).map(drop)
+    let mut command = Command::new("go");
+    run(command.args(["mod", "edit"]).args(edits).current_dir(place)).map(drop)
 }
 
 /// The module paths that a go.mod requires.
