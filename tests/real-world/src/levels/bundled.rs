@@ -63,6 +63,12 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str
     }
     let result: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("modferry bundle --json: {error}: {}", text(&output.stdout)))?;
+    // The same judged by us alone: no file of any root's graph is missing.
+    let mut closure = Command::new(built::modferry_release()?);
+    let judged = closure.arg("verify").arg(to).arg("--closure").output().map_err(|error| format!("verify: {error}"))?;
+    if !judged.status.success() {
+        return Err(format!("verify --closure: {}{}", text(&judged.stdout), text(&judged.stderr)));
+    }
     let count = |name: &str| result["counts"][name].as_u64().ok_or_else(|| format!("modferry bundle --json: {result}"));
     let texts = |name: &str| -> Vec<String> {
         let list = result[name].as_array().into_iter().flatten();
