@@ -16,6 +16,7 @@ mod closure;
 mod exact;
 mod go_mod_json;
 mod imports;
+mod level_costs;
 mod like;
 mod listed;
 mod more_versions;

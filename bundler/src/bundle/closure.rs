@@ -1,7 +1,5 @@
 //! The closures of all roots, brought together, with what there is to say about them.
 
-use crate::bundle::ahead::Ahead;
-use crate::bundle::more_versions::MoreVersions;
 use crate::bundle::records::Records;
 use crate::bundle::request::Request;
 use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
@@ -20,7 +18,7 @@ use modferry_format::header::{
     RootKind,
 };
 use modferry_format::{BundlePath, ModulePath, ModuleVersion};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +28,7 @@ use std::time::Duration;
 pub(crate) struct Closure {
     pub(crate) roots: Vec<HeaderRoot>,
     pub(crate) observations: BTreeSet<Observation>,
-    refused: BTreeSet<Refused>,
+    pub(super) refused: BTreeSet<Refused>,
     without_info: BTreeSet<ModuleVersion>,
     warnings: Vec<Warning>,
     /// Versions of Go that the roots ask for.
@@ -40,11 +38,11 @@ pub(crate) struct Closure {
     /// What came of roots that are exact lists.
     pub(crate) exact: exact::Brought,
     /// What level `build` has zips of, and what level `all` has.
-    named: BTreeSet<ModuleVersion>,
-    selected: BTreeSet<ModuleVersion>,
+    pub(super) named: BTreeSet<ModuleVersion>,
+    pub(super) selected: BTreeSet<ModuleVersion>,
     /// What every level has zips of: toolchains.
     pub(crate) always: BTreeSet<ModuleVersion>,
-    costs: Vec<LevelCost>,
+    pub(super) costs: Vec<LevelCost>,
     /// The roots with their scratch directories, for what is done with them once all are resolved.
     pub(crate) resolved: Vec<Root>,
 }
@@ -266,52 +264,7 @@ impl Closure {
         Ok(())
     }
 
-    /// Brings more versions of the modules that have a zip by now.
-    pub(crate) fn add_versions(
-        &mut self,
-        more: &[MoreVersions],
-        newest: bool,
-        scratch: &Path,
-        resolver: &Resolver<'_>,
-    ) -> Result<()> {
-        let cached = module_cache::versions(resolver.module_cache)?;
-        let with_zip = cached.iter().filter(|(_, files)| files.zip.is_some());
-        let modules: BTreeSet<String> = with_zip.map(|(version, _)| version.path().to_string()).collect();
-        let mut wanted: BTreeSet<ModuleVersion> = BTreeSet::new();
-        for more in more {
-            let matching: Vec<&String> = modules.iter().filter(|module| more.matches(module)).collect();
-            if matching.is_empty() {
-                let message = format!("--with-versions {}: no module of the closure matches", more.text());
-                self.warn(resolver.context, Warning::new(message, Some("modferry show names the modules of a bundle")));
-            }
-            for module in matching {
-                for version in more.versions(module, resolver.plain, scratch)? {
-                    self.observe(version.clone(), more.query());
-                    wanted.insert(version);
-                }
-            }
-        }
-        for query in ["upgrade", "patch"].into_iter().filter(|_| newest) {
-            for root in &self.resolved {
-                let updates = resolver.updates(root, query, &modules)?;
-                let updates = updates.into_iter().filter(|version| !root.selected.contains(version));
-                let updates: Vec<ModuleVersion> = updates.collect();
-                wanted.extend(updates.iter().cloned());
-                self.observations.extend(updates.iter().map(|version| observation(version, query)));
-            }
-        }
-        let total = wanted.len() as u64;
-        for (done, version) in wanted.iter().enumerate() {
-            let (done, current) = (done as u64, version.to_string());
-            resolver.context.progress.event(Event::Progress { done, total, bytes: 0, current: &current });
-            let warnings = resolver.with_version(&self.resolved, version)?;
-            self.warnings_of(warnings, resolver.context);
-        }
-        self.always.extend(wanted);
-        Ok(())
-    }
-
-    fn observe(&mut self, version: ModuleVersion, query: &str) {
+    pub(super) fn observe(&mut self, version: ModuleVersion, query: &str) {
         if version.version().as_str() != query {
             self.observations.insert(observation(&version, query));
         }
@@ -338,53 +291,6 @@ impl Closure {
             })?;
             self.statements.push(("go, after its checks".to_owned(), sums));
         }
-        Ok(())
-    }
-
-    /// Finds out what other levels would carry, as far as that takes no more than asking for sizes.
-    pub(crate) fn compare_levels(
-        &mut self,
-        level: Level,
-        carried: &module_cache::Versions,
-        ahead: &Ahead<'_>,
-        context: &Context<'_>,
-    ) -> Result<()> {
-        let size = |files: &module_cache::Files| {
-            files.zip.as_ref().and_then(|zip| fs::metadata(zip).ok()).map(|meta| meta.len())
-        };
-        let here: BTreeMap<&ModuleVersion, u64> =
-            carried.iter().filter_map(|(version, files)| Some((version, size(files)?))).collect();
-        if here.is_empty() || self.selected.is_empty() {
-            return Ok(());
-        }
-        let cost = |level, versions: &BTreeSet<&ModuleVersion>| {
-            let bytes = versions.iter().map(|version| here.get(version).copied().unwrap_or(0)).sum();
-            LevelCost { level, zips: versions.len() as u64, bytes: Some(bytes) }
-        };
-        let here_of = |versions: &BTreeSet<ModuleVersion>| -> BTreeSet<&ModuleVersion> {
-            let wanted = versions.iter().chain(&self.always);
-            wanted.filter_map(|version| here.get_key_value(version).map(|(version, _)| *version)).collect()
-        };
-        let all: BTreeSet<&ModuleVersion> = here.keys().copied().collect();
-        let mut costs = Vec::new();
-        if level > Level::Build {
-            costs.push(cost(Level::Build, &here_of(&self.named)));
-        }
-        if level > Level::All {
-            costs.push(cost(Level::All, &here_of(&self.selected)));
-        }
-        costs.push(cost(level, &all));
-        if level < Level::All {
-            let refused: BTreeSet<&ModuleVersion> = self.refused.iter().map(|refused| &refused.version).collect();
-            let is_more = |version: &&ModuleVersion| !here.contains_key(version) && !refused.contains(version);
-            let more: Vec<ModuleVersion> = self.selected.iter().filter(is_more).cloned().collect();
-            context.progress.event(Event::Step("comparing levels"));
-            let sizes = ahead.sizes(&more)?;
-            let carried = cost(level, &all);
-            let bytes = (sizes.len() == more.len()).then(|| carried.bytes.unwrap_or(0) + sizes.iter().sum::<u64>());
-            costs.push(LevelCost { level: Level::All, zips: carried.zips + more.len() as u64, bytes });
-        }
-        self.costs = costs;
         Ok(())
     }
 
@@ -468,7 +374,7 @@ impl Closure {
     }
 }
 
-fn observation(version: &ModuleVersion, query: &str) -> Observation {
+pub(super) fn observation(version: &ModuleVersion, query: &str) -> Observation {
     let (module, query) = (version.path().to_string(), query.to_owned());
     Observation { module, query, version: version.version().to_string() }
 }

@@ -4,14 +4,16 @@
 //! So where a root uses a module at an older version than the newest that is carried whole, it is resolved with that one as well,
 //! until nothing new is listed. Not at level `upgrade`, which is for all at once; `upgrade=each` is for each.
 
-use crate::bundle::closure::Closure;
+use crate::bundle::closure::{Closure, observation};
+use crate::bundle::more_versions::MoreVersions;
 use crate::bundle::resolve::Resolver;
 use crate::context::Event;
-use crate::error::Result;
+use crate::error::{Result, Warning};
 use crate::module_cache;
 use modferry_format::header::{Level, RootKind};
 use modferry_format::{ModuleVersion, Version, versions};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// How often what was brought is looked at again; each time it is less.
 const ROUNDS: usize = 4;
@@ -54,6 +56,51 @@ impl Closure {
                 self.warnings_of(warnings, resolver.context);
             }
         }
+        Ok(())
+    }
+
+    /// Brings more versions of the modules that have a zip by now.
+    pub(crate) fn add_versions(
+        &mut self,
+        more: &[MoreVersions],
+        newest: bool,
+        scratch: &Path,
+        resolver: &Resolver<'_>,
+    ) -> Result<()> {
+        let cached = module_cache::versions(resolver.module_cache)?;
+        let with_zip = cached.iter().filter(|(_, files)| files.zip.is_some());
+        let modules: BTreeSet<String> = with_zip.map(|(version, _)| version.path().to_string()).collect();
+        let mut wanted: BTreeSet<ModuleVersion> = BTreeSet::new();
+        for more in more {
+            let matching: Vec<&String> = modules.iter().filter(|module| more.matches(module)).collect();
+            if matching.is_empty() {
+                let message = format!("--with-versions {}: no module of the closure matches", more.text());
+                self.warn(resolver.context, Warning::new(message, Some("modferry show names the modules of a bundle")));
+            }
+            for module in matching {
+                for version in more.versions(module, resolver.plain, scratch)? {
+                    self.observe(version.clone(), more.query());
+                    wanted.insert(version);
+                }
+            }
+        }
+        for query in ["upgrade", "patch"].into_iter().filter(|_| newest) {
+            for root in &self.resolved {
+                let updates = resolver.updates(root, query, &modules)?;
+                let updates = updates.into_iter().filter(|version| !root.selected.contains(version));
+                let updates: Vec<ModuleVersion> = updates.collect();
+                wanted.extend(updates.iter().cloned());
+                self.observations.extend(updates.iter().map(|version| observation(version, query)));
+            }
+        }
+        let total = wanted.len() as u64;
+        for (done, version) in wanted.iter().enumerate() {
+            let (done, current) = (done as u64, version.to_string());
+            resolver.context.progress.event(Event::Progress { done, total, bytes: 0, current: &current });
+            let warnings = resolver.with_version(&self.resolved, version)?;
+            self.warnings_of(warnings, resolver.context);
+        }
+        self.always.extend(wanted);
         Ok(())
     }
 }
