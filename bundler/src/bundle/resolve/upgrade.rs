@@ -6,9 +6,11 @@
 
 use super::{Resolved, Resolver};
 use crate::bundle::ahead::Trees;
+use crate::bundle::go_mod_json::GoModJson;
 use crate::bundle::root::Root;
 use crate::error::{ErrorKind, Result, Warning};
 use crate::go_command;
+use modferry_format::ModuleVersion;
 use modferry_format::header::Level;
 
 /// Upgrades of everything. None of them covers another: without -t go leaves alone what only tests need, and comes to other
@@ -64,6 +66,15 @@ impl Resolver<'_> {
         let upgraded = root.current()?;
         let here = || root.put(&upgraded);
         let name = format!("{} after go {}", root.name, arguments.join(" "));
+        // What go.mod names before it is tidied is what the command inside has to find in the lists.
+        let json = GoModJson::read(self.plain, &root.scratch.join("go.mod"), &name)?;
+        let named: Vec<ModuleVersion> = json.requires().filter_map(|require| require.text().parse().ok()).collect();
+        if let Some(ahead) = self.ahead {
+            ahead.fetch(&named, &[], &root.go_sum, Trees::Heads)?;
+        }
+        let refused = self.download(self.plain, &root.scratch, &name, &[], &named, &here)?;
+        resolved.refused.extend(refused);
+        root.put(&upgraded)?;
         let warning = self.load_in(self.plain, &root.scratch, &name, &["mod", "tidy"], &here)?;
         if root.is_of_user() {
             resolved.warnings.extend(warning);
