@@ -59,6 +59,8 @@ impl Resolver<'_> {
                 queue.extend(imports.map(|path| Wanted { path, is_in_all: true }));
             }
         }
+        // `go get` of a module loads the package at its root; those that are imported come first.
+        queue.splice(0..0, root.required.iter().map(|path| Wanted { path: path.clone(), is_in_all: false }));
         loop {
             let (mut later, mut missing) = (Vec::new(), BTreeSet::new());
             while let Some(wanted) = queue.pop() {
