@@ -224,7 +224,7 @@ fn judge(script: Script, answered: &Answered, outside: &Outside, path: &str) -> 
             false => (Verdict::FailsEverywhere, inside.said.clone()),
         },
     };
-    let missing = if verdict == Verdict::Fails { missing(&said, &answered.missed) } else { None };
+    let missing = if inside.is_good { None } else { missing(&said, &answered.missed) };
     Ok(Cell { script, verdict, missing, said })
 }
 
