@@ -72,7 +72,12 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str
     let count = |name: &str| result["counts"][name].as_u64().ok_or_else(|| format!("modferry bundle --json: {result}"));
     let texts = |name: &str| -> Vec<String> {
         let list = result[name].as_array().into_iter().flatten();
-        list.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect()
+        list.map(|it| match (it.as_str(), it["path"].as_str(), it["reason"].as_str()) {
+            (Some(text), ..) => text.to_owned(),
+            (_, Some(path), Some(reason)) => format!("{path}: {reason}"),
+            _ => it.to_string(),
+        })
+        .collect()
     };
     Ok(Bundled {
         modules: count("modules")?,
