@@ -194,7 +194,7 @@ pub(crate) enum Fetch {
     Go,
 }
 
-/// Levels of a closure; each has all of the one before.
+/// Levels of a closure, leanest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
     /// What go mod download gets: for building and testing, on any platform

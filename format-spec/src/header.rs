@@ -176,7 +176,7 @@ impl fmt::Display for RootKind {
     }
 }
 
-/// How much of a root's closure is carried; each level has all of the one before.
+/// How much of a root's closure is carried, leanest first; `All` may lack go.mod files and infos that `Work` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
