@@ -228,8 +228,19 @@ impl<'a> Mirror<'a> {
 
     /// The last whole line of the journal, as it stands.
     pub fn last_journal_line(&self) -> Result<Option<String>> {
+        self.journal_line(|_| true)
+    }
+
+    /// The line of a bundle in the journal, as it stands.
+    pub(crate) fn journal_line_of(&self, id: &str) -> Result<Option<String>> {
+        self.journal_line(|line| line.bundle == id)
+    }
+
+    /// The last whole line of the journal that is such a one.
+    fn journal_line(&self, is_meant: impl Fn(&JournalLine) -> bool) -> Result<Option<String>> {
         let text = journal_text(self.path())?;
-        Ok(text.lines().rfind(|line| serde_json::from_str::<JournalLine>(line).is_ok()).map(str::to_owned))
+        let is_line = |line: &&str| serde_json::from_str::<JournalLine>(line).is_ok_and(|line| is_meant(&line));
+        Ok(text.lines().rfind(is_line).map(str::to_owned))
     }
 }
 

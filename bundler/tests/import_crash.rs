@@ -12,10 +12,15 @@ mod crash;
 mod taking;
 
 use crash::{Model, Recorder, Stopper, Tree, check, temporary};
+use modferry::durable::Step;
+use modferry::error::{Error, ErrorKind};
 use modferry_harness::database::Log;
 use modferry_harness::module::Module;
 use modferry_harness::synthetic_bundle;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use taking::take;
 
 /// Two bundles: the second brings a new version of a module of the first, and a module of its own.
@@ -80,6 +85,12 @@ fn every_prefix(is_first: bool, model: Model) {
     let recording = record(&bundles, is_first);
     let bundle = if is_first { bundles.first() } else { bundles.second() };
     assert!(recording.steps.len() > 40, "only {} steps were seen", recording.steps.len());
+    // Who was told that it is done can pull the plug. Journal and state are made again from the `done` files.
+    let mut lost = recording.before.after(&recording.steps, model).differences(&recording.after);
+    lost.retain(|lost| {
+        !["lock: ", "journal.jsonl: ", "ledger/@state.json: "].iter().any(|name| lost.starts_with(name))
+    });
+    assert_eq!(lost, Vec::<String>::new(), "{model:?} after the import has ended");
     for len in 0..=recording.steps.len() {
         let directory = temporary();
         let mirror = directory.path().join("mirror");
@@ -115,20 +126,36 @@ fn an_import_into_a_mirror_without_power_after_any_step_is_finished_by_the_next(
     every_prefix(false, Model::NamesWithoutBytes);
 }
 
-/// As if the system call itself had failed: no space, no rights, a broken disk.
+/// As if the system call itself had failed: no rights, a broken disk.
 #[test]
 fn an_import_that_the_system_refuses_at_any_step_leaves_no_lie_and_can_be_tried_again() {
+    refused_at_every_step(io::ErrorKind::Other, |_, _| {});
+}
+
+#[test]
+fn an_import_that_fills_the_disk_leaves_nothing_of_itself_in_staging() {
+    refused_at_every_step(io::ErrorKind::StorageFull, |error, mirror| {
+        assert_eq!(error.kind, ErrorKind::NoSpace, "{error:?}");
+        assert!(error.hint.is_some(), "{error:?}");
+        // What was staged would keep the disk full.
+        let left: Vec<_> = fs::read_dir(mirror.join("staging")).unwrap().flatten().map(|it| it.path()).collect();
+        assert!(!left.iter().any(|path| path.is_dir()), "{left:?} after {error:?}");
+    });
+}
+
+fn refused_at_every_step(with: io::ErrorKind, judge: fn(&Error, &Path)) {
     let bundles = Bundles::make();
     let recording = record(&bundles, false);
-    for step in 0..recording.steps.len() {
+    let is_full = with == io::ErrorKind::StorageFull;
+    for step in (0..recording.steps.len()).filter(|&at| !is_full || !matches!(recording.steps[at], Step::Remove(_))) {
         let directory = temporary();
         let mirror = directory.path().join("mirror");
         recording.before.write(&mirror);
-        let stopper = Stopper::at(step);
-        assert!(
-            take(&bundles.second(), &mirror, Some(&stopper)).is_err(),
-            "step {step} was refused and nobody noticed"
-        );
+        let stopper = Stopper::at(step, with);
+        let Err(error) = take(&bundles.second(), &mirror, Some(&stopper)) else {
+            panic!("step {step} was refused and nobody noticed");
+        };
+        judge(&error, &mirror);
         check(&mirror, &recording.after).unwrap_or_else(|lie| panic!("refused at {:?}: {lie}", recording.steps[step]));
         take(&bundles.second(), &mirror, None)
             .unwrap_or_else(|error| panic!("after {:?}: {error:?}", recording.steps[step]));
@@ -138,6 +165,41 @@ fn an_import_that_the_system_refuses_at_any_step_leaves_no_lie_and_can_be_tried_
             "after {:?}",
             recording.steps[step]
         );
+    }
+}
+
+/// Whoever asks during an import must find what he is led to: by `list` to all of a version, by an info to its zip, by a
+/// lookup to its tiles.
+#[test]
+fn names_are_given_in_the_order_in_which_they_lead_to_one_another() {
+    let bundles = Bundles::make();
+    for is_first in [true, false] {
+        let steps = record(&bundles, is_first).steps;
+        let rank = |path: &Path| match path.to_str().unwrap() {
+            path if path.starts_with("bundles/") && !path.ends_with("/done") => 0,
+            path if path.contains("/tile/") || path.ends_with("/supported") => 1,
+            path if path.ends_with("/@heads") => 2,
+            path if path.contains("/lookup/") => 3,
+            path if path.starts_with("download/") && path.ends_with(".mod") => 4,
+            path if path.starts_with("download/") && path.ends_with(".zip") => 5,
+            path if path.starts_with("download/") && path.ends_with(".info") => 6,
+            path if path.ends_with("/@sums") => 7,
+            path if path.ends_with("/list") || path.ends_with("/@latest") || path.ends_with("/latest") => 8,
+            path if path.ends_with("/done") => 9,
+            "ledger/@state.json" => 10,
+            path => panic!("{path} has no place in the order"),
+        };
+        let ranks: Vec<_> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Publish(_, to) | Step::Replace(_, to) => Some((rank(to), to)),
+                _ => None,
+            })
+            .collect();
+        let wrong = ranks.windows(2).find(|pair| pair[0].0 > pair[1].0);
+        assert_eq!(wrong, None);
+        let seen: BTreeSet<_> = ranks.iter().map(|(rank, _)| *rank).collect();
+        assert!(seen.is_superset(&BTreeSet::from([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])), "{seen:?}");
     }
 }
 

@@ -198,6 +198,57 @@ fn a_journal_that_is_lost_or_cut_in_a_letter_is_made_again_in_its_order() {
 }
 
 #[test]
+fn a_done_file_that_is_lost_comes_back_as_the_journal_has_it() {
+    let place = Place::new();
+    let mirror = place.mirror();
+    let bundles: Vec<_> = (0..3)
+        .map(|number| {
+            let bundle =
+                place.bundle(&format!("b{number}"), &[module(&format!("example.com/m@v1.{number}.0"), "package m\n")]);
+            (take(&bundle, &mirror, None).unwrap().sha256, bundle)
+        })
+        .collect();
+    let journal = mirror.join("journal.jsonl");
+    let whole = fs::read_to_string(&journal).unwrap();
+    for (id, bundle) in &bundles {
+        let done = mirror.join("bundles").join(id).join("done");
+        let text = fs::read_to_string(&done).unwrap();
+        put(&done, "");
+        take(bundle, &mirror, None).unwrap();
+        assert_eq!(fs::read_to_string(&done).unwrap(), text, "{}", bundle.display());
+        assert_eq!(fs::read_to_string(&journal).unwrap(), whole, "{}", bundle.display());
+    }
+    // The chain is still one: the journal is made again from it.
+    fs::remove_file(&journal).unwrap();
+    assert!(take(&bundles[0].1, &mirror, None).unwrap().already);
+    assert_eq!(fs::read_to_string(&journal).unwrap(), whole);
+}
+
+#[test]
+fn what_lies_in_staging_counts_only_with_its_hash() {
+    let place = Place::new();
+    let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);
+    let zip = "download/example.com/dep/@v/v1.0.0.zip";
+    let id = take(&bundle, &place.mirror(), None).unwrap().sha256;
+    let whole = files(&place.mirror().join("download"));
+    for (staged, original) in [("files/5", zip), ("head/SHA256SUMS", "SHA256SUMS"), ("head/BUNDLE", "BUNDLE")] {
+        fs::remove_dir_all(place.mirror()).unwrap();
+        let staged = place.mirror().join("staging").join(&id).join(staged);
+        fs::create_dir_all(staged.parent().unwrap()).unwrap();
+        let mut bytes = fs::read(bundle.join(original)).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&staged, bytes).unwrap();
+        take(&bundle, &place.mirror(), None).unwrap_or_else(|error| panic!("{original}: {error:?}"));
+        assert_eq!(files(&place.mirror().join("download")), whole, "{original}");
+        let evidence = place.mirror().join("bundles").join(&id);
+        for name in ["SHA256SUMS", "BUNDLE"] {
+            assert_eq!(fs::read(evidence.join(name)).unwrap(), fs::read(bundle.join(name)).unwrap(), "{original}");
+        }
+    }
+}
+
+#[test]
 fn a_ledger_never_grows_beyond_what_every_reader_takes() {
     use modferry_format::ledger::{Ledger, Line, MAX_BYTES};
     use modferry_format::{BundleId, FileSha256};
@@ -336,7 +387,7 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
     };
     let mirror = place.mirror();
     type Plant<'a> = (&'a str, &'a dyn Fn(&Path));
-    let plants: [Plant<'_>; 9] = [
+    let plants: [Plant<'_>; 16] = [
         ("lock", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("lock", &pipe),
         ("download", &|path| symlink(&outside, path).unwrap()),
@@ -346,12 +397,21 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
         ("download/example.com/dep/@v/v1.0.0.mod", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("journal.jsonl", &|path| symlink(outside.join("precious"), path).unwrap()),
         ("journal.jsonl", &pipe),
+        ("bundles", &|path| symlink(&outside, path).unwrap()),
+        ("staging", &|path| symlink(&outside, path).unwrap()),
+        ("ledger", &|path| symlink(&outside, path).unwrap()),
+        ("ledger/@index.jsonl", &|path| symlink(outside.join("precious"), path).unwrap()),
+        ("ledger/@index.jsonl", &pipe),
+        ("download/example.com/dep/@v", &|path| symlink(&outside, path).unwrap()),
+        ("ledger/example.com/dep/@sums", &|path| symlink(outside.join("precious"), path).unwrap()),
     ];
     for (name, plant) in plants {
         let path = mirror.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::create_dir_all(mirror.join("staging")).unwrap();
         plant(&path);
+        if fs::symlink_metadata(mirror.join("staging")).is_err() {
+            fs::create_dir(mirror.join("staging")).unwrap();
+        }
         let imported = take(&bundle, &mirror, None);
         assert!(imported.is_err(), "{name}: {imported:?}");
         assert_eq!(files(&outside).len(), 1, "{name}: something was written outside");

@@ -167,7 +167,8 @@ impl Publish<'_> {
             // An import that was killed here writes them twice; whoever reads the index takes each version once.
             durable.append(Path::new("ledger/@index.jsonl"), &changes.index(&imported, id))?;
         }
-        let line = JournalLine {
+        let before = self.mirror.last_journal_line()?;
+        let line = || JournalLine {
             bundle: id.hex(),
             imported,
             by: self.options.by.clone(),
@@ -178,9 +179,13 @@ impl Publish<'_> {
             new_files: changes.new_files,
             known_files: known,
             new_bytes: changes.new_bytes,
-            previous: self.mirror.last_journal_line()?.map_or_else(String::new, |line| hash_of(&line)),
+            previous: before.as_deref().map(hash_of).unwrap_or_default(),
         };
-        let text = line.text()?;
+        // One whose `done` was damaged since stands in the journal already, and later lines name that line.
+        let text = match self.mirror.journal_line_of(&id.hex())? {
+            Some(text) => text,
+            None => line().text()?,
+        };
         durable.replace(&evidence(id).join(DONE), format!("{text}\n").as_bytes(), &staged_change(id, DONE))?;
         durable.sync()?;
         // At this point the bundle is committed, whatever happens next.

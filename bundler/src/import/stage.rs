@@ -22,7 +22,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// What is known of one line of the manifest; a bundle of any size has one of these per line in memory, and nothing else.
+/// What is known of one line of the manifest. A bundle has one of these per line in memory, and of each new version its name;
+/// nothing grows with the mirror.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Fact {
     pub(crate) state: State,
