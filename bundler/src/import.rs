@@ -207,23 +207,24 @@ impl Import<'_> {
     }
 }
 
-/// What a copy came to.
-struct Copied {
-    sha256: FileSha256,
-    /// The copy, to be read.
-    source: Source,
-}
-
-/// Copies `size` bytes into staging; a file that has more of them is cut off one byte later, for its hash is wrong anyway.
-fn copy(carrier: &dyn Carrier, name: &str, size: u64, bytes: Opener, mirror: &Mirror<'_>, to: &Path) -> Result<Copied> {
+/// Copies `size` bytes into staging and gives the copy, to be read; a file that has more of them is cut off one byte later,
+/// for its hash is wrong anyway. `see` gets every byte that is written.
+fn copy(
+    carrier: &dyn Carrier,
+    name: &str,
+    size: u64,
+    bytes: Opener,
+    mirror: &Mirror<'_>,
+    to: &Path,
+    mut see: impl FnMut(&[u8]),
+) -> Result<Source> {
     let mut writer = mirror.durable().create(to)?;
-    let mut sha256 = Sha256::new();
     // A failure of the mirror's own disk is another thing than one of the medium.
     let (mut own, mut left) = (None, size + 1);
     let passed = bytes.pass(&mut |part| {
         let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         left -= part.len() as u64;
-        sha256.update(part);
+        see(part);
         writer.write_all(part).map_err(|error| {
             own = Some(error);
             io::Error::other("the copy failed")
@@ -236,8 +237,21 @@ fn copy(carrier: &dyn Carrier, name: &str, size: u64, bytes: Opener, mirror: &Mi
         (None, Err(error)) => return Err(medium(carrier, name, &fault_of_carrier(error)?)),
         (None, Ok(())) => {}
     }
-    let source = Source::whole(writer.finish(), size + 1 - left);
-    Ok(Copied { sha256: FileSha256::from_digest(sha256.finalize().into()), source })
+    Ok(Source::whole(writer.finish(), size + 1 - left))
+}
+
+/// The same, and the hash of what was written.
+fn copy_hashed(
+    carrier: &dyn Carrier,
+    name: &str,
+    size: u64,
+    bytes: Opener,
+    mirror: &Mirror<'_>,
+    to: &Path,
+) -> Result<(FileSha256, Source)> {
+    let mut sha256 = Sha256::new();
+    let source = copy(carrier, name, size, bytes, mirror, to, |part| sha256.update(part))?;
+    Ok((FileSha256::from_digest(sha256.finalize().into()), source))
 }
 
 /// Ends the reading of a file that grew since it was looked at.

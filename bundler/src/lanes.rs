@@ -5,14 +5,14 @@
 //!
 //! A message is a [`Chain`] that grows by whole blocks and ends with what is left of it.
 
-mod native;
+use crate::native;
 
 /// What SHA-256 works on at a time.
 pub(crate) const BLOCK_BYTES: usize = 64;
 pub(crate) type Block = [u8; BLOCK_BYTES];
 
 /// Eight words, as they stand between two blocks.
-type State = [u32; 8];
+pub(crate) type State = [u32; 8];
 
 /// The hash of a message so far.
 #[derive(Clone)]

@@ -36,6 +36,7 @@ pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
 pub mod module_zip;
+mod native;
 pub mod no_network;
 pub mod recipe;
 pub mod record;

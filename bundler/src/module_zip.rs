@@ -20,7 +20,7 @@ mod directory;
 mod inflate;
 
 use crate::tape::Tape;
-use batch::{Batch, CONTENT_MAX_BYTES};
+use batch::Batch;
 use directory::Record;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use inflate::{IN_SLACK, Inflater};
@@ -100,20 +100,27 @@ const FLAG_DESCRIPTOR: u16 = 1 << 3;
 const IN_ZIP64: u32 = u32::MAX;
 
 impl Default for Prover {
+    /// One of many.
     fn default() -> Self {
+        Self::among(usize::MAX)
+    }
+}
+
+impl Prover {
+    /// One of as many as there are workers, which share what memory there is for their buffers.
+    #[must_use]
+    pub fn among(workers: usize) -> Self {
         Self {
             directory_buffer: vec![0; DIRECTORY_BUFFER_BYTES],
             tape_buffer: Vec::new(),
             out: vec![0; OUT_BUFFER_BYTES],
             inflate: Decompress::new(false),
             inflater: Inflater::default(),
-            batch: Batch::default(),
+            batch: Batch::among(workers),
             contents: Contents::Hashed,
         }
     }
-}
 
-impl Prover {
     /// Proves the zip of `version` in the `size` bytes of `file`; `copy` gets every byte of it on the way.
     ///
     /// An error is one of reading or copying; a bad zip is an `Err` in [`Proof::h1`].
@@ -138,19 +145,6 @@ impl Prover {
     ) -> io::Result<(FileSha256, Result<(), String>)> {
         let (sha256, h1) = self.pass(version, file, size, None, Contents::Checked)?;
         Ok((sha256, h1.map(|_| ())))
-    }
-
-    /// Makes the h1 of a file whose own hash is known already.
-    pub fn h1<R: ReaderAt>(&mut self, version: &ModuleVersion, file: &R, size: u64) -> io::Result<Result<H1, String>> {
-        self.contents = Contents::Hashed;
-        let mut tape = Tape::unhashed(file, size).with_buffer(std::mem::take(&mut self.tape_buffer));
-        let h1 = self.walk(version, file, size, &mut tape);
-        self.tape_buffer = tape.take_buffer();
-        match h1 {
-            Ok(h1) => Ok(Ok(h1)),
-            Err(Stop::Refused(reason)) => Ok(Err(reason)),
-            Err(Stop::Io(error)) => Err(error),
-        }
     }
 
     fn pass<'a, R: ReaderAt>(
@@ -295,7 +289,7 @@ impl Prover {
         let (Ok(compressed), Ok(size)) = (usize::try_from(record.compressed), usize::try_from(record.size)) else {
             return Ok(false);
         };
-        let Some(wanted) = compressed.checked_add(IN_SLACK).filter(|_| size <= CONTENT_MAX_BYTES) else {
+        let Some(wanted) = compressed.checked_add(IN_SLACK).filter(|_| size <= self.batch.largest()) else {
             return Ok(false);
         };
         // The file's own bytes are hashed beside the contents that came of them, before they leave the buffer.

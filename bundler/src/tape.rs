@@ -10,13 +10,16 @@ use std::ops::Range;
 /// number of SHA-256 blocks.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// The largest window: an entry of 4 MiB, the largest that is hashed beside others, has this many compressed bytes or fewer
+/// (measured on the modules of prometheus: all but two).
+const WINDOW_MAX_BYTES: usize = 2 * 1024 * 1024;
+
 /// A file on its way past; whoever reads it sees each byte once.
 pub struct Tape<'a, R> {
     file: &'a R,
     size: u64,
     copy: Option<&'a mut (dyn Write + 'a)>,
-    /// None where the hash of the file is known already.
-    chain: Option<Chain>,
+    chain: Chain,
     buffer: Vec<u8>,
     /// The part of the buffer that holds bytes not consumed yet; what was read ends where it ends.
     unread: Range<usize>,
@@ -24,17 +27,24 @@ pub struct Tape<'a, R> {
     hashed: usize,
     /// Bytes read from the file so far.
     read: u64,
+    /// How far the buffer is filled next.
+    piece: usize,
 }
 
 impl<'a, R: ReaderAt> Tape<'a, R> {
     /// A tape over the first `size` bytes of `file`.
     pub fn new(file: &'a R, size: u64, copy: Option<&'a mut (dyn Write + 'a)>) -> Self {
-        Self { file, size, copy, chain: Some(Chain::default()), buffer: Vec::new(), unread: 0..0, hashed: 0, read: 0 }
-    }
-
-    /// The same without copying and without hashing the file.
-    pub fn unhashed(file: &'a R, size: u64) -> Self {
-        Self { chain: None, ..Self::new(file, size, None) }
+        Self {
+            file,
+            size,
+            copy,
+            chain: Chain::default(),
+            buffer: Vec::new(),
+            unread: 0..0,
+            hashed: 0,
+            read: 0,
+            piece: BUFFER_BYTES,
+        }
     }
 
     /// Reads into this buffer, which an earlier tape left behind.
@@ -69,12 +79,14 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
     }
 
     /// The next `len` bytes in one piece, and maybe more; [`Tape::consume`] takes them. None if there are not as many, or
-    /// if they do not fit into the buffer.
+    /// if they are more than [`WINDOW_MAX_BYTES`].
     pub(crate) fn window(&mut self, len: usize) -> io::Result<Option<&[u8]>> {
-        if len > BUFFER_BYTES - lanes::BLOCK_BYTES || len as u64 > self.size - self.position() {
+        if len > WINDOW_MAX_BYTES || len as u64 > self.size - self.position() {
             return Ok(None);
         }
         while !self.holds(len) {
+            // What is kept before the window is less than a block.
+            self.piece = BUFFER_BYTES.max(len + lanes::BLOCK_BYTES);
             self.fill()?;
         }
         Ok(Some(&self.buffer[self.unread.clone()]))
@@ -82,11 +94,10 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
 
     /// What of the file was read and not hashed yet, in whole blocks; whoever asks for it adds it to the hash. Without
     /// anybody who asks it is hashed before the next bytes are read.
-    pub(crate) fn run(&mut self) -> Option<Run<'_>> {
-        let chain = self.chain.as_mut()?;
+    pub(crate) fn run(&mut self) -> Run<'_> {
         let (blocks, _) = self.buffer[self.hashed..self.unread.end].as_chunks();
         self.hashed += blocks.len() * lanes::BLOCK_BYTES;
-        Some(Run { chain, blocks })
+        Run { chain: &mut self.chain, blocks }
     }
 
     /// Takes `len` of the bytes that [`Tape::available`] gave.
@@ -118,7 +129,7 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
         Ok(())
     }
 
-    /// Reads the rest and gives the hash of the whole file; of zeros where none was made.
+    /// Reads the rest and gives the hash of the whole file.
     pub fn finish(mut self) -> io::Result<FileSha256> {
         self.finish_in_place()
     }
@@ -131,13 +142,12 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
         }
         self.hash_alone();
         let rest = &self.buffer[self.hashed..self.unread.end];
-        Ok(FileSha256::from_digest(self.chain.take().map_or([0; 32], |chain| chain.finish(rest))))
+        Ok(FileSha256::from_digest(std::mem::take(&mut self.chain).finish(rest)))
     }
 
     fn hash_alone(&mut self) {
-        if let Some(run) = self.run() {
-            run.chain.add(run.blocks);
-        }
+        let run = self.run();
+        run.chain.add(run.blocks);
     }
 
     fn fill_slice(&mut self, mut slice: &mut [u8]) -> io::Result<()> {
@@ -155,13 +165,13 @@ impl<'a, R: ReaderAt> Tape<'a, R> {
     fn fill(&mut self) -> io::Result<()> {
         self.hash_alone();
         // Less than a block, and what a window keeps.
-        let kept = if self.chain.is_some() { self.hashed.min(self.unread.start) } else { self.unread.start };
+        let kept = self.hashed.min(self.unread.start);
         self.buffer.copy_within(kept..self.unread.end, 0);
         self.unread = self.unread.start - kept..self.unread.end - kept;
-        self.hashed = self.hashed.saturating_sub(kept);
+        self.hashed -= kept;
 
         let left = usize::try_from(self.size - self.read).unwrap_or(usize::MAX);
-        let end = self.unread.end.saturating_add(left).min(BUFFER_BYTES);
+        let end = self.unread.end.saturating_add(left).min(std::mem::replace(&mut self.piece, BUFFER_BYTES));
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -207,9 +217,16 @@ mod tests {
 
     #[test]
     fn hash_copy_and_bytes_are_the_same_however_they_are_read() {
-        let bytes: Vec<u8> = (0..700_001_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let bytes: Vec<u8> = (0..2_700_001_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let mut buffer = Vec::new();
-        for (step, piece) in [(usize::MAX, 100_000), (1000, 30_000), (4093, 1), (BLOCK_BYTES, 65), (262_143, 262_080)] {
+        for (step, piece) in [
+            (usize::MAX, 100_000),
+            (1000, 30_000),
+            (4093, 1),
+            (BLOCK_BYTES, 65),
+            (262_143, 262_080),
+            (100_000, 1_300_000),
+        ] {
             let size = if piece == 1 { 20_000 } else { bytes.len() };
             let (file, mut copy) = (Short { bytes: &bytes[..size], step }, Vec::new());
             let mut tape = Tape::new(&file, size as u64, Some(&mut copy)).with_buffer(std::mem::take(&mut buffer));
@@ -231,9 +248,8 @@ mod tests {
                         available.len()
                     }
                     _ => {
-                        if let Some(run) = tape.run() {
-                            lanes::add(vec![run]);
-                        }
+                        let run = tape.run();
+                        lanes::add(vec![run]);
                         0
                     }
                 };
@@ -249,11 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_never_larger_than_the_buffer_or_the_rest() {
-        let bytes = vec![1; 2 * BUFFER_BYTES];
+    fn a_window_is_never_larger_than_its_limit_or_the_rest() {
+        let bytes = vec![1; 2 * WINDOW_MAX_BYTES];
         let file = Short { bytes: &bytes, step: usize::MAX };
         let mut tape = Tape::new(&file, bytes.len() as u64, None);
-        assert!(tape.window(BUFFER_BYTES).unwrap().is_none());
+        assert!(tape.window(WINDOW_MAX_BYTES + 1).unwrap().is_none());
+        assert_eq!(tape.window(WINDOW_MAX_BYTES).unwrap().map(|window| window.len() >= WINDOW_MAX_BYTES), Some(true));
         tape.skip(bytes.len() as u64 - 9).unwrap();
         assert_eq!(tape.window(9).unwrap(), Some(&[1; 9][..]));
         assert!(tape.window(10).unwrap().is_none());

@@ -434,7 +434,7 @@ impl Content<'_> {
     }
 
     fn work(&self, queue: &WorkQueue<Job>) {
-        let mut prover = Prover::default();
+        let mut prover = Prover::among(self.context.jobs);
         while let Some(Job { entry, open, stated }) = queue.take() {
             if self.context.interrupt.is_set() {
                 continue;

@@ -151,7 +151,7 @@ fn refused_at_every_step(with: io::ErrorKind, judge: fn(&Error, &Path)) {
         let directory = temporary();
         let mirror = directory.path().join("mirror");
         recording.before.write(&mirror);
-        let stopper = Stopper::at(step, with);
+        let stopper = Stopper::at(step).with(with);
         let Err(error) = take(&bundles.second(), &mirror, Some(&stopper)) else {
             panic!("step {step} was refused and nobody noticed");
         };

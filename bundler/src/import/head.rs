@@ -1,6 +1,6 @@
 //! The head files of a bundle that is imported: copied into staging and held to what `BUNDLE` states.
 
-use super::{copy, medium, refuse, staged_head};
+use super::{copy_hashed, medium, refuse, staged_head};
 use crate::carrier::Carrier;
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::header_error;
@@ -96,12 +96,13 @@ impl Head {
                 staged.insert(file, there);
                 continue;
             }
-            let copied = copy(carrier, file.name(), size, Box::new(move || Ok(source)), mirror, &path)?;
-            if copied.sha256 != root.sum(file) {
-                let reason = format!("has sha256 {}, BUNDLE states {}", copied.sha256, root.sum(file));
+            let (sha256, copied) =
+                copy_hashed(carrier, file.name(), size, Box::new(move || Ok(source)), mirror, &path)?;
+            if sha256 != root.sum(file) {
+                let reason = format!("has sha256 {}, BUNDLE states {}", sha256, root.sum(file));
                 return Err(refuse(carrier, file.name(), &reason));
             }
-            staged.insert(file, copied.source);
+            staged.insert(file, copied);
         }
         // SPEC M24
         if root.sum(HeadFile::Readme) != FileSha256::of(readme::TEXT.as_bytes()) {

@@ -24,7 +24,7 @@ pub(super) struct Job {
 impl Check<'_> {
     /// Reads files until no more come.
     pub(super) fn read_published(&self, queue: &WorkQueue<Job>) {
-        let mut prover = Prover::default();
+        let mut prover = Prover::among(self.context.jobs);
         while let Some(job) = queue.take() {
             // Whoever adds files must not wait for room that never comes.
             if self.context.interrupt.is_set() {

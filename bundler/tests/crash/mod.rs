@@ -44,8 +44,13 @@ pub(crate) struct Stopper {
 }
 
 impl Stopper {
-    pub(crate) fn at(at: usize, with: io::ErrorKind) -> Self {
-        Self { at, with, seen: Mutex::new(0) }
+    pub(crate) fn at(at: usize) -> Self {
+        Self { at, with: io::ErrorKind::Other, seen: Mutex::new(0) }
+    }
+
+    /// Refuses with this error.
+    pub(crate) fn with(self, with: io::ErrorKind) -> Self {
+        Self { with, ..self }
     }
 }
 

@@ -1,39 +1,67 @@
-//! The SHA instructions of x86-64 on two messages at once; the one place of this program with `unsafe`.
+//! What newer processors can do beside what all of their kind can; the one place of this program with `unsafe`.
 //!
-//! The kernel itself is safe code: instructions are compiler intrinsics on values, bytes are read through slices. What
-//! the compiler cannot know is whether the processor at hand has the instructions; that is the one unsafe call.
+//! - the SHA instructions of x86-64 on two messages at once
+//! - its bit instructions (BMI1 and BMI2): a shift by a variable, or a mask of variable length, is one step with them
+//!
+//! The kernels themselves are safe code: instructions are compiler intrinsics on values, or chosen by the compiler; bytes are
+//! read through slices. What the compiler cannot know is whether the processor at hand has the instructions; that is all
+//! that the unsafe calls are about.
 #![allow(unsafe_code)]
 
-use super::{Block, State};
+use crate::lanes::{Block, State};
+
+/// Work that gains from the bit instructions. Its `run` is to be inlined always, or it is compiled without them.
+pub(crate) trait BitWork {
+    /// What it gives.
+    type Out;
+
+    /// Does it.
+    fn run(self) -> Self::Out;
+}
+
+/// Does it by the bit instructions of the processor, where it has them.
+#[inline]
+pub(crate) fn with_bits<W: BitWork>(work: W) -> W::Out {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") {
+        #[target_feature(enable = "bmi1,bmi2")]
+        fn run<W: BitWork>(work: W) -> W::Out {
+            work.run()
+        }
+        // SAFETY: `run` needs the two processor features that were just found, and has no other requirement.
+        return unsafe { run(work) };
+    }
+    work.run()
+}
 
 /// Proof that the processor can do it.
 #[derive(Clone, Copy)]
-pub(super) struct TwoLanes(());
+pub(crate) struct TwoLanes(());
 
 /// Whether this processor has the instructions.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn two_lanes() -> Option<TwoLanes> {
+pub(crate) fn two_lanes() -> Option<TwoLanes> {
     let has =
         is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1");
     has.then_some(TwoLanes(()))
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn two_lanes() -> Option<TwoLanes> {
+pub(crate) fn two_lanes() -> Option<TwoLanes> {
     None
 }
 
 impl TwoLanes {
     /// Adds to each state the blocks of its message, both as many.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn add(self, states: [&mut State; 2], blocks: [&[Block]; 2]) {
+    pub(crate) fn add(self, states: [&mut State; 2], blocks: [&[Block]; 2]) {
         // SAFETY: `sha::add` needs the processor features that `two_lanes` found, and a `TwoLanes` comes from nowhere
         // else. It has no other requirement: its arguments are references and slices, which it treats as such.
         unsafe { sha::add(states, blocks) }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn add(self, states: [&mut State; 2], blocks: [&[Block]; 2]) {
+    pub(crate) fn add(self, states: [&mut State; 2], blocks: [&[Block]; 2]) {
         for (state, blocks) in states.into_iter().zip(blocks) {
             sha2::block_api::compress256(state, blocks);
         }
@@ -42,7 +70,7 @@ impl TwoLanes {
 
 #[cfg(target_arch = "x86_64")]
 mod sha {
-    use super::super::{Block, State};
+    use super::{Block, State};
     use std::arch::x86_64::{
         __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x,
         _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,
