@@ -73,11 +73,14 @@ fn every_client_is_served(mirror: &Path, place: &str) {
     assert_eq!(newest.lines().nth(1), Some(heads.last().unwrap().to_string().as_str()), "{place}");
     assert!(lookups.iter().all(|(_, head)| heads.contains(head)), "{place}");
     let has = |tile: Tile| database.join(tile.to_string()).is_file();
-    // In the order of the files, and the other way round: which head a client meets first is chance.
-    for _ in 0..2 {
+    // Which head a client meets first is chance: the oldest, the newest, now this now that.
+    lookups.sort_by_key(|(id, head)| (*head, *id));
+    let mut orders = vec![lookups.clone(), lookups.iter().rev().copied().collect()];
+    lookups.sort_by_key(|(id, head)| (id ^ head).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    orders.push(lookups);
+    for lookups in orders {
         let reads = client::reads(&heads, &lookups, has).unwrap();
         assert!(reads.missing.is_empty(), "{place}: {:?}", reads.missing);
-        lookups.reverse();
     }
 }
 
