@@ -231,6 +231,7 @@ fn make(
     let mut cached = module_cache::versions(&caches.modules)?;
     // A version of which only the info came was asked about, not chosen.
     cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
+    closure.leave_out(&mut cached)?;
     closure.note_missing(&cached, &missing, context)?;
     let is_exact = exact::need_no_go(requests, options) && !closure.exact.by_go;
     let resolved_by = if is_exact { exact::NO_GO } else { go.version() };

@@ -6,10 +6,11 @@
 
 mod fetching;
 
-use fetching::{Fetch, SIZE, log, some};
+use fetching::{Fetch, SIZE, log, some, tiles};
 use modferry::error::ErrorKind;
 use modferry::go_command::file_url;
 use modferry_format::database::Tile;
+use modferry_format::sumdb::client;
 use modferry_format::sumdb::head::Head;
 use modferry_harness::database::server::{Misbehaviour, Server, old_size};
 use modferry_harness::database::{Log, filler};
@@ -89,6 +90,63 @@ fn heads_of_answers_and_of_the_request_are_served() {
     assert_eq!(slice.served.iter().map(Head::size).collect::<BTreeSet<_>>(), served);
     assert!(served.len() > 40);
     nothing_twice(&server);
+}
+
+/// Whoever has stored a head of the range finds everything; whoever has an earlier one does not.
+#[test]
+fn a_range_of_heads_is_served() {
+    let server = serve(Misbehaviour::default());
+    let mut fetch = Fetch::direct(&server.gosumdb());
+    fetch.since = Some(60_000);
+    let slice = fetch.run().unwrap();
+    let laid_out = tiles(&fetch.directory(server.log()));
+    let lookups: Vec<(u64, u64)> = slice.records.values().map(|record| (record.id, SIZE)).collect();
+    let missing = |size| client::reads(&[size].into(), &lookups, |tile| laid_out.contains(&tile)).unwrap().missing;
+    for size in [60_000, 60_001, 60_159, 60_160, 65_535, 65_536, 65_537, 66_000, SIZE - 1, SIZE] {
+        assert_eq!(missing(size), BTreeSet::new(), "{size}");
+    }
+    assert!(!missing(50_000).is_empty());
+}
+
+/// What the base has is neither asked for nor laid out, and all of it is proven.
+#[test]
+fn what_the_base_has_is_not_asked_for_again() {
+    let server = serve(Misbehaviour::default());
+    let base = Fetch::direct(&server.gosumdb());
+    let before = base.whole(server.log());
+    let cache = tempfile::tempdir().unwrap();
+    let place = cache.path().join("sumdb").join(server.log().name());
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::rename(base.directory(server.log()), &place).unwrap();
+
+    let again = serve(Misbehaviour::default());
+    let mut fetch = Fetch::direct(&again.gosumdb());
+    let new = [filler(5_555), filler(44_444)];
+    fetch.versions.extend(new.iter().cloned());
+    fetch.known = some();
+    fetch.held = tiles(&place);
+    fetch.heads = vec![before.head.clone()];
+    fetch.caches = vec![cache.path().to_owned()];
+    let slice = fetch.run().unwrap();
+    let laid_out = tiles(&fetch.directory(again.log()));
+    assert!(laid_out.is_disjoint(&fetch.held) && !laid_out.is_empty());
+    assert!(slice.held > 0 && slice.tiles == laid_out.len() as u64);
+    let lookups = |version: &modferry_format::ModuleVersion| format!("/lookup/{version}");
+    let expected: BTreeSet<String> = new
+        .iter()
+        .map(lookups)
+        .chain(laid_out.iter().map(|tile| format!("/{tile}")))
+        .chain(["/latest".to_owned()])
+        .collect();
+    assert_eq!(again.answered().into_keys().collect::<BTreeSet<_>>(), expected);
+    // A tile of the base that is not good is asked for, and the proof is made by what came: one of the frontier.
+    let held = fetch.held.iter().next_back().unwrap().to_string();
+    let mut bytes = fs::read(place.join(&held)).unwrap();
+    bytes[7] ^= 1;
+    fs::write(place.join(&held), bytes).unwrap();
+    fs::remove_dir_all(fetch.directory(again.log())).unwrap();
+    fetch.run().unwrap();
+    assert!(again.answered().contains_key(&format!("/{held}")));
 }
 
 #[test]
@@ -404,6 +462,12 @@ fn a_proxy_is_tunnelled_and_a_redirect_followed() {
     assert!(server.log_of_requests().iter().any(|(path, _)| path == "CONNECT sum.nowhere.test:80"));
     let tunnels = server.log_of_requests().iter().filter(|(path, _)| path.starts_with("CONNECT")).count();
     assert!(tunnels <= modferry::database::REQUESTS, "{tunnels}");
+
+    // The tunnel of https; what is at its end here speaks no TLS.
+    let mut fetch = Fetch::direct(&format!("{} https://sum.nowhere.test/x", server.log().key()));
+    fetch.environment.set("https_proxy", server.url());
+    assert_eq!(fetch.refused().0.kind, ErrorKind::Network);
+    assert!(server.log_of_requests().iter().any(|(path, _)| path == "CONNECT sum.nowhere.test:443"));
 
     let answers = vec![("/latest".to_owned(), 302, format!("{}/elsewhere/latest", server.url()))];
     let moved = serve(Misbehaviour { answers, ..Misbehaviour::default() });

@@ -73,12 +73,15 @@ fn every_client_is_served(mirror: &Path, place: &str) {
     assert_eq!(newest.lines().nth(1), Some(heads.last().unwrap().to_string().as_str()), "{place}");
     assert!(lookups.iter().all(|(_, head)| heads.contains(head)), "{place}");
     let has = |tile: Tile| database.join(tile.to_string()).is_file();
-    // In the order of the files, and the other way round: which head a client meets first is chance.
-    for _ in 0..2 {
-        let reads = client::reads(&heads, &lookups, has).unwrap();
-        assert!(reads.missing.is_empty(), "{place}: {:?}", reads.missing);
-        lookups.reverse();
-    }
+    // Which head a client meets first is chance: the oldest, the newest, now this now that.
+    lookups.sort_by_key(|(id, head)| (*head, *id));
+    let mut orders = vec![lookups.clone(), lookups.iter().rev().copied().collect()];
+    lookups.sort_by_key(|(id, head)| (id ^ head).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    orders.push(lookups);
+    // By turns: each takes seconds over all histories.
+    let lookups = &orders[(heads.len() + orders[0].len()) % orders.len()];
+    let reads = client::reads(&heads, lookups, has).unwrap();
+    assert!(reads.missing.is_empty(), "{place}: {:?}", reads.missing);
 }
 
 #[test]
@@ -186,6 +189,84 @@ fn a_record_and_what_came_without_one_are_held_to_each_other() {
     take(&place("record"), &place("m2"), None).unwrap();
     take(&place("genuine"), &place("m2"), None).unwrap();
     every_client_is_served(&place("m2"), "the zip after its record");
+}
+
+/// Every file of a checksum database in a mirror is damaged once; whatever comes then, nobody is accused of a fork.
+#[test]
+fn a_damaged_mirror_is_not_taken_for_a_fork() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("older"), &[module(0), module(1)], &log, 600, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("newer"), &[module(0), module(4)], &log, 1_100, &[600]).unwrap();
+    let (mut blamed, mut contradicted) = (0, 0);
+    for (first, then) in [("older", "newer"), ("newer", "older")] {
+        let mirror = place(&format!("{first}-first"));
+        take(&place(first), &mirror, None).unwrap();
+        let files: Vec<PathBuf> = WalkDir::new(mirror.join("download/sumdb"))
+            .into_iter()
+            .flatten()
+            .filter(|entry| {
+                entry.file_type().is_file() && !["latest", "supported"].iter().any(|name| entry.path().ends_with(name))
+            })
+            .map(walkdir::DirEntry::into_path)
+            .collect();
+        for (number, file) in files.iter().enumerate() {
+            let damaged = place(&format!("{first}-{number}"));
+            // The same import each time, as nothing of it may stay.
+            take(&place(first), &damaged, None).unwrap();
+            let file = damaged.join(file.strip_prefix(&mirror).unwrap());
+            let genuine = fs::read(&file).unwrap();
+            let mut bytes = genuine.clone();
+            bytes[0] ^= 1;
+            fs::remove_file(&file).unwrap();
+            fs::write(&file, &bytes).unwrap();
+            match take(&place(then), &damaged, None) {
+                // Not needed for what comes; `verify` finds it.
+                Ok(_) => continue,
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::MirrorDamaged, "{}: {error:?}", file.display());
+                    blamed += usize::from(error.message.contains("a file of the checksum database"));
+                    contradicted += usize::from(error.message.contains(&file.display().to_string()));
+                }
+            }
+            assert!(!damaged.join("quarantine").read_dir().is_ok_and(|mut entries| entries.next().is_some()));
+            fs::write(&file, &genuine).unwrap();
+            take(&place(then), &damaged, None).unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
+            every_client_is_served(&damaged, &file.display().to_string());
+        }
+    }
+    assert!(blamed > 0 && contradicted > 0, "{blamed} by their own head, {contradicted} by the other's");
+}
+
+/// A bundle of another log under the same key, larger and smaller than what the mirror has, is a fork with its evidence.
+#[test]
+fn a_fork_of_any_size_is_found_and_kept() {
+    let (log, module) = small();
+    let mut other = Log::default();
+    for number in 0..3 {
+        other.grow(number * 200 + 7, "");
+        other.add(&module(number)).unwrap();
+    }
+    other.grow(2_000, "fork");
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("mirror's"), &[module(0), module(4)], &log, 1_100, &[]).unwrap();
+    for (number, (size, served)) in
+        [(1_100, vec![]), (1_300, vec![1_100]), (1_999, vec![900, 1_100])].into_iter().enumerate()
+    {
+        let bundle = place(&format!("fork-{number}"));
+        synthetic_bundle::write_with_log(&bundle, &[module(1)], &other, size, &served).unwrap();
+        let mirror = place(&format!("mirror-{number}"));
+        take(&place("mirror's"), &mirror, None).unwrap();
+        let error = take(&bundle, &mirror, None).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Fork, "{size}: {error:?}");
+        let kept: Vec<_> = mirror.join("quarantine").read_dir().unwrap().flatten().collect();
+        let [kept] = &kept[..] else { panic!("{size}: {kept:?}") };
+        let text = fs::read_to_string(kept.path()).unwrap();
+        assert!(text.contains(&log.note(1_100)) && text.contains(&other.note(size)), "{size}: {text}");
+        assert!(!mirror.join("download/example.com/s1").exists(), "{size}");
+    }
 }
 
 #[test]

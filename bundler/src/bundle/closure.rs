@@ -2,7 +2,7 @@
 
 use crate::bundle::records::Records;
 use crate::bundle::request::Request;
-use crate::bundle::resolve::{self, Refused, Resolved, Resolver};
+use crate::bundle::resolve::{self, Mismatch, Refused, Resolved, Resolver};
 use crate::bundle::root::Root;
 use crate::bundle::toolchains::{self, Platform};
 use crate::bundle::workspace::Workspace;
@@ -30,6 +30,8 @@ pub(crate) struct Closure {
     pub(crate) observations: BTreeSet<Observation>,
     pub(super) refused: BTreeSet<Refused>,
     without_info: BTreeSet<ModuleVersion>,
+    /// What the checksum database contradicts, and no root needs.
+    mismatched: BTreeSet<Mismatch>,
     warnings: Vec<Warning>,
     /// Versions of Go that the roots ask for.
     pub(crate) toolchains: BTreeSet<String>,
@@ -49,8 +51,11 @@ pub(crate) struct Closure {
 
 impl Closure {
     pub(crate) fn warn(&mut self, context: &Context<'_>, warning: Warning) {
-        context.progress.event(Event::Warning(&warning));
-        self.warnings.push(warning);
+        // What is resolved in several ways may fail in the same way.
+        if !self.warnings.contains(&warning) {
+            context.progress.event(Event::Warning(&warning));
+            self.warnings.push(warning);
+        }
     }
 
     /// Resolves one root with all its lives.
@@ -180,7 +185,8 @@ impl Closure {
         if let Some(go_mod) =
             module_cache::versions(resolver.module_cache)?.get(version).and_then(|files| files.go_mod.clone())
         {
-            let main = Root::main_module(version, level, &go_mod, scratch("main")?, resolver).and_then(|root| {
+            let dir = scratch("main")?;
+            let main = Root::main_module(version, level, &go_mod, dir.clone(), resolver).and_then(|root| {
                 let header = root.header.clone();
                 self.resolve(root, resolver).map(|()| header)
             });
@@ -190,6 +196,7 @@ impl Closure {
                     return Err(error);
                 }
                 Err(error) => {
+                    self.take(resolver.left_out(&error, &dir), context);
                     let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
                     let message = format!(
                         "{version}: carried as a dependency only; as a main module it does not resolve: {error}{cause}"
@@ -252,7 +259,7 @@ impl Closure {
         if root.sources().is_some() || matches!(root.header.kind, RootKind::GoMod | RootKind::Version) {
             self.toolchains.extend(toolchains::asked_by(&root.go_mod));
         }
-        let resolved = resolver.closure(&root)?;
+        let resolved = resolver.closure(&root).map_err(|error| resolver.with_chain(&root, error))?;
         if let Some(sources) = root.sources() {
             self.warnings_of(imports::warnings(&root.name, sources, &root.ignored, &resolved.paths), context);
         }
@@ -270,7 +277,7 @@ impl Closure {
         }
     }
 
-    fn take(&mut self, resolved: Resolved, context: &Context<'_>) {
+    pub(super) fn take(&mut self, resolved: Resolved, context: &Context<'_>) {
         self.warnings_of(resolved.warnings, context);
         self.named.extend(resolved.named);
         self.selected.extend(resolved.selected);
@@ -280,6 +287,25 @@ impl Closure {
             }
             self.refused.insert(refused);
         }
+        for mismatch in resolved.mismatched {
+            if !self.mismatched.contains(&mismatch) {
+                self.warn(context, mismatch.warning());
+            }
+            self.mismatched.insert(mismatch);
+        }
+    }
+
+    /// Takes out what the checksum database contradicts, should something have fetched it again.
+    pub(crate) fn leave_out(&self, cached: &mut module_cache::Versions) -> Result<()> {
+        for mismatch in &self.mismatched {
+            mismatch.judge(&self.statements)?;
+            if !mismatch.is_zip {
+                cached.remove(&mismatch.version);
+            } else if let Some(files) = cached.get_mut(&mismatch.version) {
+                files.zip = None;
+            }
+        }
+        Ok(())
     }
 
     /// Takes what go has verified as a statement.
@@ -329,7 +355,12 @@ impl Closure {
         let zips = self.refused.iter().map(|refused| {
             file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
         });
-        let mut files: Vec<NotCarried> = infos.chain(zips).chain(self.exact.left_out.iter().cloned()).collect();
+        let contradicted = self
+            .mismatched
+            .iter()
+            .map(|mismatch| file(mismatch.path(), "upstream serves another one than the checksum database has"));
+        let mut files: Vec<NotCarried> =
+            infos.chain(zips).chain(contradicted).chain(self.exact.left_out.iter().cloned()).collect();
         files.sort();
         files
     }

@@ -52,8 +52,8 @@ impl Closure {
             for (at, (number, version)) in todo.into_iter().enumerate() {
                 let (at, current) = (at as u64, version.to_string());
                 resolver.context.progress.event(Event::Progress { done: at, total, bytes: 0, current: &current });
-                let warnings = resolver.with_version(&self.resolved[number..=number], &version)?;
-                self.warnings_of(warnings, resolver.context);
+                let brought = resolver.with_version(&self.resolved[number..=number], &version)?;
+                self.take(brought, resolver.context);
             }
         }
         Ok(())
@@ -97,8 +97,8 @@ impl Closure {
         for (done, version) in wanted.iter().enumerate() {
             let (done, current) = (done as u64, version.to_string());
             resolver.context.progress.event(Event::Progress { done, total, bytes: 0, current: &current });
-            let warnings = resolver.with_version(&self.resolved, version)?;
-            self.warnings_of(warnings, resolver.context);
+            let brought = resolver.with_version(&self.resolved, version)?;
+            self.take(brought, resolver.context);
         }
         self.always.extend(wanted);
         Ok(())

@@ -14,12 +14,14 @@
 //! closure.md has the measurements that each level's commands come from.
 
 mod fill;
+mod mismatch;
 mod other_versions;
 mod packages;
 mod upgrade;
 mod walk;
 mod workspace;
 
+pub(crate) use mismatch::Mismatch;
 pub(crate) use workspace::quoted;
 
 use crate::bundle::ahead::{Ahead, Trees};
@@ -71,6 +73,8 @@ pub(crate) struct Resolved {
     pub(crate) selected: Vec<ModuleVersion>,
     /// What the user should know.
     pub(crate) warnings: Vec<Warning>,
+    /// What the checksum database contradicts and nothing of the root needs.
+    pub(crate) mismatched: BTreeSet<Mismatch>,
     modules: ModuleList,
 }
 
@@ -207,6 +211,8 @@ impl Resolver<'_> {
             _ => {}
         }
         root.restore()?;
+        // What was refused may stand there, see `mismatch`.
+        let _ = fs::remove_file(root.scratch.join("go.sum"));
         if let Some(ahead) = self.ahead {
             ahead.forget_local();
         }
@@ -247,6 +253,7 @@ impl Resolver<'_> {
             named: named.into_iter().collect(),
             selected,
             warnings: Vec::new(),
+            mismatched: BTreeSet::new(),
             modules: listed,
         })
     }
@@ -323,7 +330,7 @@ impl Resolver<'_> {
             if errors.is_empty() {
                 return Err(go_command::explain(&format!("{name}: go mod download failed"), &output.stderr));
             }
-            let mut refused = Vec::new();
+            let (mut refused, mut conflict) = (Vec::new(), None::<Error>);
             let mut may_pass = false;
             for module in errors {
                 let version = format!("{}@{}", module.path, module.version);
@@ -336,8 +343,16 @@ impl Resolver<'_> {
                         may_pass = true;
                         refused.push(Refused { version, words: module.error.clone() });
                     }
+                    // All of them are named: who can do without has to leave out each.
+                    (ErrorKind::HashConflict, _) => match &mut conflict {
+                        None => conflict = Some(explained),
+                        Some(first) => first.causes.extend(explained.causes),
+                    },
                     _ => return Err(explained),
                 }
+            }
+            if let Some(conflict) = conflict {
+                return Err(conflict);
             }
             if !may_pass {
                 refused.sort();

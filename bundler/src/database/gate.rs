@@ -12,7 +12,7 @@ use crate::database::tiles::Tiles;
 use crate::database::{Work, fork};
 use crate::error::{Error, ErrorKind, Result};
 use modferry_format::database::Tile;
-use modferry_format::sumdb::client;
+use modferry_format::sumdb::client::{self, BeyondHead};
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::refused::{Refused, Unproven};
@@ -74,28 +74,112 @@ fn refused_by(work: &Work<'_>, found: &Found, refused: &Refused) -> Error {
 
 /// No client misses a tile. If one does, it is a mistake of ours that must not leave this machine.
 fn by_name(work: &Work<'_>, head: &Head, found: &Found, served: &[Head], tiles: &Tiles) -> Result<()> {
-    let has = |tile: Tile| tiles.all.contains(&tile);
-    let lookups: Vec<(u64, u64)> = work.carried(found).map(|record| (record.id, head.size())).collect();
-    let asked = work.request.heads.iter().map(Head::size);
-    let step = served.len().div_ceil(FULL_CLIENTS).max(1);
-    let mut full: BTreeSet<u64> = asked.take(FULL_CLIENTS).collect();
-    full.extend(served.iter().rev().step_by(step).take(FULL_CLIENTS - full.len()).map(Head::size));
-    // Of a range some, spread over it: that it is whole is for the properties of `tree::since` to show.
-    if let Some(since) = work.request.since.filter(|&since| since < head.size()) {
-        let step = ((head.size() - since) / RANGE_CLIENTS).max(1);
-        full.extend((since.max(1)..head.size()).step_by(usize::try_from(step).unwrap_or(usize::MAX)));
-    }
-    let rest = served.iter().map(Head::size).filter(|size| !full.contains(size)).collect();
-    let clients = [(&full, &lookups[..]), (&rest, &lookups[..lookups.len().min(1)])];
-    for (heads, lookups) in clients {
-        work.interrupt().check()?;
-        let broken = |what: String| Error::new(ErrorKind::BundleInvalid, format!("{}: {what}", work.place.key.name()));
-        let reads = client::reads(heads, lookups, has).map_err(|error| broken(error.to_string()))?;
-        if let Some(missing) = reads.missing.first() {
-            let count = reads.missing.len();
-            let error = broken(format!("{missing} and {count} tiles in all would be missed by a client"));
-            return Err(error.hint("this is a mistake of modferry; please report it"));
+    let broken = |what: String| Error::new(ErrorKind::BundleInvalid, format!("{}: {what}", work.place.key.name()));
+    let sizes = |heads: &[Head]| heads.iter().map(Head::size).collect::<Vec<_>>();
+    let clients = Clients {
+        head: head.size(),
+        records: work.carried(found).map(|record| record.id).collect(),
+        asked: sizes(work.request.heads),
+        served: sizes(served),
+        since: work.request.since,
+    };
+    let missing = clients.missing(&tiles.all, || work.interrupt().check())?;
+    let missing = missing.map_err(|error| broken(error.to_string()))?;
+    match missing.first() {
+        None => Ok(()),
+        Some(first) => {
+            let error = broken(format!("{first} and {} tiles in all would be missed by a client", missing.len()));
+            Err(error.hint("this is a mistake of modferry; please report it"))
         }
     }
-    Ok(())
+}
+
+/// The clients that may come to a bundle, in numbers alone.
+struct Clients {
+    /// Size of the head of all lookups.
+    head: u64,
+    /// Numbers of the records that are carried.
+    records: Vec<u64>,
+    /// Sizes of the heads that the request names.
+    asked: Vec<u64>,
+    /// Sizes of all heads that are served beside `head`.
+    served: Vec<u64>,
+    /// Where a range of heads begins.
+    since: Option<u64>,
+}
+
+impl Clients {
+    /// What they miss of these tiles.
+    fn missing(
+        &self,
+        tiles: &BTreeSet<Tile>,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<std::result::Result<BTreeSet<Tile>, BeyondHead>> {
+        let lookups: Vec<(u64, u64)> = self.records.iter().map(|&id| (id, self.head)).collect();
+        let step = self.served.len().div_ceil(FULL_CLIENTS).max(1);
+        let mut full: BTreeSet<u64> = self.asked.iter().copied().take(FULL_CLIENTS).collect();
+        full.extend(self.served.iter().rev().step_by(step).take(FULL_CLIENTS - full.len()));
+        // Of a range some, spread over it: that it is whole is for the properties of `tree::since` to show.
+        if let Some(since) = self.since.filter(|&since| since < self.head) {
+            let step = ((self.head - since) / RANGE_CLIENTS).max(1);
+            full.extend((since.max(1)..self.head).step_by(usize::try_from(step).unwrap_or(usize::MAX)));
+        }
+        let rest = self.served.iter().copied().filter(|size| !full.contains(size)).collect();
+        let mut missing = BTreeSet::new();
+        for (heads, lookups) in [(&full, &lookups[..]), (&rest, &lookups[..lookups.len().min(1)])] {
+            check()?;
+            match client::reads(heads, lookups, |tile| tiles.contains(&tile)) {
+                Ok(reads) => missing.extend(reads.missing),
+                Err(beyond) => return Ok(Err(beyond)),
+            }
+        }
+        Ok(Ok(missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use modferry_format::sumdb::tree;
+
+    fn missing(clients: &Clients, tiles: &BTreeSet<Tile>) -> BTreeSet<Tile> {
+        clients.missing(tiles, || Ok(())).unwrap().unwrap()
+    }
+
+    /// Whatever the slice lacks, some client of the gate asks for: more heads than have a client that makes all lookups.
+    #[test]
+    fn each_tile_of_a_slice_is_missed_by_some_client() {
+        for count in [0, 1, FULL_CLIENTS + 8] {
+            let served: Vec<u64> = (0..count as u64).map(|number| 1 + number * number * 7 + number * 301).collect();
+            let records = (0..20).map(|number: u64| number * number * 600 + 3).collect();
+            let (head, asked) = (250_000, served.iter().copied().take(2).collect());
+            let clients = Clients { head, records, asked, served, since: None };
+            let slice = tree::slice(head, clients.records.iter().copied(), clients.served.iter().copied());
+            assert_eq!(missing(&clients, &slice), BTreeSet::new());
+            for tile in &slice {
+                let mut less = slice.clone();
+                less.remove(tile);
+                // A tile that is open at an earlier head may be full here; whoever misses it names it as it was then.
+                let is_it = |lacking: &Tile| (lacking.level(), lacking.index()) == (tile.level(), tile.index());
+                assert!(missing(&clients, &less).iter().any(is_it), "{count} heads: {tile}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_that_lacks_its_level_is_missed() {
+        let clients =
+            Clients { head: 9_000, records: vec![3], asked: Vec::new(), served: Vec::new(), since: Some(4_000) };
+        let mut tiles = tree::slice(9_000, [3], []);
+        assert!(!missing(&clients, &tiles).is_empty());
+        tiles.extend(tree::since(4_000, 9_000));
+        assert_eq!(missing(&clients, &tiles), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_record_beyond_the_head_is_named() {
+        let clients = Clients { head: 10, records: vec![3, 10], asked: Vec::new(), served: Vec::new(), since: None };
+        let refused = clients.missing(&tree::slice(10, [3], []), || Ok(())).unwrap();
+        assert_eq!(refused, Err(BeyondHead { id: 10, size: 10 }));
+    }
 }

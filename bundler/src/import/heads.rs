@@ -1,4 +1,4 @@
-//! The tree heads of a mirror, `ledger/sumdb/NAME/@heads`: one JSON object a line, ascending by size (SPEC M98).
+//! The tree heads of a mirror, `ledger/sumdb/NAME/@heads`: one JSON object a line, ascending by size (SPEC M101).
 //!
 //! All of them are proven to be one log, and a client that has stored one finds its way to the newest.
 

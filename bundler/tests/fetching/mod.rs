@@ -179,7 +179,8 @@ fn ids_at(slice: &Slice) -> impl Iterator<Item = (u64, u64)> {
     slice.records.values().map(|record| (record.id, slice.head.size()))
 }
 
-fn tiles(directory: &Path) -> BTreeSet<Tile> {
+/// The tiles that were laid out.
+pub(crate) fn tiles(directory: &Path) -> BTreeSet<Tile> {
     let entries = walkdir::WalkDir::new(directory.join("tile")).into_iter().flatten();
     let files = entries.filter(|entry| entry.file_type().is_file());
     files.map(|file| file.path().strip_prefix(directory).unwrap().to_str().unwrap().parse().unwrap()).collect()

@@ -9,7 +9,7 @@
 //! missing.
 
 use crate::database::Tile;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 const HEIGHT: u32 = Tile::HEIGHT as u32;
@@ -173,23 +173,24 @@ pub struct Reads {
 }
 
 /// Runs clients in every state against a server that has these tiles: without a stored head; and for each of `heads`,
-/// having stored it, without tiles in the cache and with those that it read when it got there. Each makes all lookups,
-/// given as record number and size of the head that the lookup carries.
+/// having stored it, without tiles in the cache and with those that it read when it got there. Each makes all lookups in
+/// the order given, as record number and size of the head that the lookup carries: which head is met first decides what is
+/// read.
 pub fn reads(
     heads: &BTreeSet<u64>,
     lookups: &[(u64, u64)],
     has: impl Fn(Tile) -> bool + Copy,
 ) -> Result<Reads, BeyondHead> {
-    // Records in one tile, under one head, are the same reads.
-    let mut distinct = BTreeMap::new();
-    for &(id, head) in lookups {
-        let last = distinct.entry((head, id / FULL)).or_insert(id);
-        *last = id.max(*last);
-    }
     let run = |stored, cache, newest: u64| {
         let mut client = Client::start(stored, cache, has);
-        let mut lookups = distinct.iter().filter(|((head, _), _)| *head <= newest);
-        lookups.try_for_each(|(&(head, _), &id)| client.lookup(id, head)).map(|()| client)
+        let mut done = BTreeSet::new();
+        for &(id, head) in lookups.iter().filter(|(_, head)| *head <= newest) {
+            // Records in one tile, under one head, are the same reads while the client knows no newer tree.
+            if id >= client.latest || done.insert((client.latest, head, id / FULL)) {
+                client.lookup(id, head)?;
+            }
+        }
+        Ok(client)
     };
     let mut reads = Reads::default();
     let mut add = |client: Client<_>| {

@@ -82,6 +82,16 @@ fn lookup_with_an_older_head_lacks_tiles() {
     assert!(reads.missing.contains(&"tile/8/3/000.p/3".parse().unwrap()));
 }
 
+/// Whoever meets the newer head first never sees the older tree from inside; only who meets it last does.
+#[test]
+fn the_order_of_lookups_decides_what_is_read() {
+    let (older, newer) = ((3, 70_000), (69_999, 71_000));
+    let used = |lookups: &[(u64, u64)]| reads(&BTreeSet::new(), lookups, |_| true).unwrap().used;
+    let (ascending, descending) = (used(&[older, newer]), used(&[newer, older]));
+    let open_at_the_older: Tile = "tile/8/0/273.p/112".parse().unwrap();
+    assert!(ascending.contains(&open_at_the_older) && !descending.contains(&open_at_the_older));
+}
+
 #[test]
 fn records_beyond_the_head_are_named() {
     let mut client = Client::start(0, BTreeSet::new(), |_| true);

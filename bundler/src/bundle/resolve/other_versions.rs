@@ -1,15 +1,16 @@
 //! One module at another version, in a root that is otherwise as it is: what `go get MODULE@VERSION` and `go mod tidy` ask for.
 
 use super::packages::is_refusal;
-use super::{Listed, ModuleList, Resolved, Resolver};
+use super::{Listed, ModuleList, Resolved, Resolver, mismatch};
 use crate::bundle::ahead::Trees;
 use crate::bundle::root::{Root, write};
-use crate::error::{ErrorKind, Result, Warning};
+use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command;
 use modferry_format::ModuleVersion;
 use modferry_format::go_sum::GoSum;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 /// Module queries of one command: an operating system has a limit for arguments.
 const QUERIES: usize = 500;
@@ -34,30 +35,31 @@ impl Resolver<'_> {
     }
 
     /// Brings a version, and what each of these roots asks for with it.
-    pub(crate) fn with_version(&self, roots: &[Root], version: &ModuleVersion) -> Result<Vec<Warning>> {
-        let mut warnings = Vec::new();
+    pub(crate) fn with_version(&self, roots: &[Root], version: &ModuleVersion) -> Result<Resolved> {
+        let mut brought = Resolved::default();
         if let Some(ahead) = self.ahead {
             ahead.fetch(std::slice::from_ref(version), self.sources, &GoSum::default(), Trees::Heads)?;
         }
         let name = version.to_string();
-        let Some(first) = roots.first() else { return Ok(warnings) };
+        let Some(first) = roots.first() else { return Ok(brought) };
         let output = self.plain.run(&first.scratch, &["mod", "download", &name], &mut || {})?;
         if !output.status.success() {
-            return Ok(vec![self.cannot(&name, &output.stderr)?]);
+            self.cannot(&name, &output.stderr, &first.scratch, &mut brought)?;
+            return Ok(brought);
         }
         for root in roots.iter().filter(|root| root.paths.contains(version.path().as_str())) {
             root.restore()?;
-            warnings.extend(self.changed(root, version)?);
+            self.changed(root, version, &mut brought)?;
         }
-        Ok(warnings)
+        Ok(brought)
     }
 
     /// One root with this version.
-    fn changed(&self, root: &Root, version: &ModuleVersion) -> Result<Option<Warning>> {
+    fn changed(&self, root: &Root, version: &ModuleVersion, brought: &mut Resolved) -> Result<()> {
         let mut dir = root.scratch.file_name().unwrap_or_default().to_owned();
         dir.push("-changed");
         let dir = root.scratch.with_file_name(dir);
-        fs::create_dir_all(&dir).map_err(|error| crate::error::Error::io(&dir, "could not be made", &error))?;
+        fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, "could not be made", &error))?;
         let (go_mod, go_sum) = (dir.join("go.mod"), dir.join("go.sum"));
         write(&go_mod, &root.go_mod)?;
         // What go has verified for the root need not be asked again.
@@ -67,36 +69,46 @@ impl Resolver<'_> {
         let file = format!("-modfile={}", go_mod.display());
         let output = self.plain.run(&root.scratch, &["list", "-m", &file, "-json", "all"], &mut || {})?;
         if !output.status.success() {
-            return self.cannot(&name, &output.stderr).map(Some);
+            return self.cannot(&name, &output.stderr, &dir, brought);
         }
         let listed = ModuleList(go_command::json_stream(&output.stdout, &name)?);
         if !root.has_packages() {
-            let mut resolved = Resolved::default();
             let selected = listed.versions(&name)?;
             if let Some(ahead) = self.ahead {
                 ahead.fetch(&selected, self.sources, &root.go_sum, Trees::Heads)?;
             }
-            resolved.refused =
-                self.download(self.plain, &root.scratch, &name, &[&file, "all"], &selected, &|| Ok(()))?;
-            return Ok(resolved.refused.first().map(super::refused_warning));
+            match self.download(self.plain, &root.scratch, &name, &[&file, "all"], &selected, &|| Ok(())) {
+                Ok(refused) => brought.warnings.extend(refused.first().map(super::refused_warning)),
+                Err(error) => self.without(&name, error, &dir, brought)?,
+            }
+            return Ok(());
         }
         root.copy_packages(self)?;
         self.fetch_by_imports(root, &listed)?;
         let output = self.plain.run(&root.scratch, &["mod", "tidy", "-e", &file], &mut || {})?;
-        if !output.status.success() || is_refusal(&output.stderr) {
-            return self.cannot(&name, &output.stderr).map(Some);
+        // With -e go goes on where it refuses a module, and says so.
+        let is_refused = is_refusal(&output.stderr) || output.stderr.contains(mismatch::SIGN);
+        if !output.status.success() || is_refused {
+            return self.cannot(&name, &output.stderr, &dir, brought);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// A version that a root cannot take is carried all the same; whoever tries it inside hears the same.
-    fn cannot(&self, name: &str, words: &str) -> Result<Warning> {
-        let error = go_command::explain(&format!("{name}: does not resolve"), words);
-        if matches!(error.kind, ErrorKind::Network | ErrorKind::NoSpace | ErrorKind::HashConflict | ErrorKind::NoRecord)
-        {
+    fn cannot(&self, name: &str, words: &str, dir: &Path, brought: &mut Resolved) -> Result<()> {
+        self.without(name, go_command::explain(&format!("{name}: does not resolve"), words), dir, brought)
+    }
+
+    fn without(&self, name: &str, error: Error, dir: &Path, brought: &mut Resolved) -> Result<()> {
+        if matches!(error.kind, ErrorKind::Network | ErrorKind::NoSpace | ErrorKind::NoRecord) {
             return Err(error);
         }
-        let cause = error.causes.first().cloned().unwrap_or_default();
-        Ok(Warning::new(format!("{name}: does not resolve here, and will not inside: {cause}"), None))
+        let cause = mismatch::told(&error);
+        if error.kind == ErrorKind::HashConflict {
+            self.leave_out(error, dir, &mut brought.mismatched)?;
+        }
+        let message = format!("{name}: does not resolve here, and will not inside: {cause}");
+        brought.warnings.push(Warning::new(message, None));
+        Ok(())
     }
 }

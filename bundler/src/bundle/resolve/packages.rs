@@ -128,6 +128,9 @@ impl Resolver<'_> {
                     format!("{}: in a workspace it would need what could not be fetched: {error}", root.name),
                     Some("go work init will not do inside"),
                 )),
+                Err(error) if error.kind == ErrorKind::HashConflict => {
+                    self.leave_out(error, &root.scratch, &mut resolved.mismatched)?
+                }
                 loaded => loaded?,
             }
         }

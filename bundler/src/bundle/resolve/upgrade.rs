@@ -4,11 +4,11 @@
 //! `upgrade=each` does so for every single requirement as well: a module that moves alone may select versions in between that no
 //! common upgrade does.
 
-use super::{Resolved, Resolver};
+use super::{Resolved, Resolver, mismatch};
 use crate::bundle::ahead::Trees;
 use crate::bundle::go_mod_json::GoModJson;
 use crate::bundle::root::Root;
-use crate::error::{ErrorKind, Result, Warning};
+use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command;
 use modferry_format::ModuleVersion;
 use modferry_format::header::Level;
@@ -28,15 +28,25 @@ impl Resolver<'_> {
         // What tidy and a workspace ask for, from the go.mod as it is.
         self.work(root, resolved)?;
         for arguments in COMMON {
-            self.upgrade_by(root, arguments, resolved)?;
+            self.upgrade_if_it_goes(root, arguments, resolved)?;
         }
         if root.header.level == Level::UpgradeEach {
             for path in &root.direct {
-                self.upgrade_by(root, &["get", &format!("{path}@latest")], resolved)?;
-                self.upgrade_by(root, &["get", "-u", path], resolved)?;
+                self.upgrade_if_it_goes(root, &["get", &format!("{path}@latest")], resolved)?;
+                self.upgrade_if_it_goes(root, &["get", "-u", path], resolved)?;
             }
         }
         Ok(())
+    }
+
+    /// One upgrade; where it chooses what contradicts the checksum database, the others and the lower levels are carried.
+    fn upgrade_if_it_goes(&self, root: &Root, arguments: &[&str], resolved: &mut Resolved) -> Result<()> {
+        let Err(error) = self.upgrade_by(root, arguments, resolved) else { return Ok(()) };
+        let (command, cause) = (arguments.join(" "), mismatch::told(&error));
+        self.leave_out(error, &root.scratch, &mut resolved.mismatched)?;
+        let message = format!("{}: go {command} chooses what cannot be verified: {cause}", root.name);
+        resolved.warnings.push(Warning::new(message, Some("it fails with a network, too")));
+        root.restore()
     }
 
     /// One upgrade, with everything that is asked for after it.
@@ -62,6 +72,12 @@ impl Resolver<'_> {
             };
             resolved.warnings.push(Warning::new(format!("{subject}{cause}"), Some(hint)));
             return root.restore();
+        }
+        // Where the version that it would choose requires what is refused, go keeps the old one and says so.
+        if output.stderr.contains(mismatch::SIGN) {
+            let said = Error::new(ErrorKind::HashConflict, subject);
+            let said = output.stderr.lines().fold(said, Error::because);
+            self.leave_out(said, &root.scratch, &mut resolved.mismatched)?;
         }
         let upgraded = root.current()?;
         let here = || root.put(&upgraded);

@@ -101,8 +101,10 @@ impl Resolver<'_> {
         }
         let names: Vec<String> = beyond.iter().map(ToString::to_string).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let refused = self.download(self.plain, &root.scratch, &root.name, &names, &beyond, &|| root.restore())?;
-        resolved.refused.extend(refused);
+        match self.download(self.plain, &root.scratch, &root.name, &names, &beyond, &|| root.restore()) {
+            Ok(refused) => resolved.refused.extend(refused),
+            Err(error) => self.leave_out(error, &root.scratch, &mut resolved.mismatched)?,
+        }
         resolved.selected.extend(beyond);
         root.restore()
     }
