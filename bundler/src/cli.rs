@@ -75,8 +75,8 @@ pub(crate) enum Command {
     /// The process of a rehearsal that leaves the network
     #[command(hide = true)]
     RehearseInside,
-    /// Show what is in a bundle, from which roots, and how big it is
-    Show(OfBundle),
+    /// Show what is in a bundle, from which roots, and how big it is; or what came into a mirror, and when
+    Show(Show),
     /// Show which root brings a module into a bundle, and through which requirements
     Why(Why),
     /// Print the go settings with which the stock go command uses a bundle
@@ -210,11 +210,11 @@ pub(crate) enum Level {
     UpgradeEach,
 }
 
-/// Arguments of commands on one bundle.
+/// Arguments of `show`.
 #[derive(Debug, Args)]
-pub(crate) struct OfBundle {
-    /// Bundle: a directory, NAME.tar, or - for a tar on standard input
-    #[arg(value_name = "BUNDLE")]
+pub(crate) struct Show {
+    /// Bundle (a directory, NAME.tar, or - for a tar on standard input) or mirror
+    #[arg(value_name = "BUNDLE|MIRROR")]
     pub(crate) path: PathBuf,
 }
 

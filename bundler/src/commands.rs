@@ -15,7 +15,7 @@ use modferry::go_command;
 use modferry::import;
 use modferry::mirror::{self, WhenLocked};
 use modferry::rehearse::rehearse;
-use modferry::show::show;
+use modferry::show::{show, show_mirror};
 use modferry::why::why;
 use modferry_format::header::{DRAFT, FORMAT, Level};
 use serde::Serialize;
@@ -60,6 +60,10 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
         Command::RehearseInside => {
             let held = modferry::rehearse::inside(&mut io::stdin().lock(), &mut io::stdout().lock());
             return held.map(|()| ExitCode::SUCCESS).map_err(|error| output_error(&error));
+        }
+        Command::Show(of) if mirror::is_mirror(&of.path) => {
+            let shown = show_mirror(&of.path)?;
+            console.result(&Ok_::new(&shown), &shown.to_string())
         }
         Command::Show(of) => {
             let shown = show(&*open(&of.path)?)?;
@@ -309,7 +313,7 @@ fn open(path: &Path) -> Result<Box<dyn Carrier>> {
     if mirror::is_mirror(path) {
         let message = format!("{}: is a mirror; this command reads bundles", path.display());
         return Err(Error::new(ErrorKind::Usage, message)
-            .hint("verify, serve and env take mirrors; what came into one is in its bundles/"));
+            .hint("verify, show, serve and env take mirrors; what came into one is in its bundles/"));
     }
     carrier::open(path, &std::env::temp_dir(), || {
         let stdin = io::stdin();

@@ -1,4 +1,9 @@
-//! `modferry show`: what is in a bundle, from which roots, how big it is, and which parts of it are the largest.
+//! `modferry show`: what is in a bundle, from which roots, how big it is, and which parts of it are the largest; of a mirror,
+//! see `show/mirror.rs`.
+
+mod mirror;
+
+pub use mirror::{ShownMirror, show_mirror};
 
 use crate::bundle::NO_GO;
 use crate::byte_size::{ByteSize, count};
