@@ -162,6 +162,20 @@ impl Crossed {
         Ok(text)
     }
 
+    /// What `modferry env` prints of a setting of go.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// How many records of the checksum database the go inside has looked up since its caches were empty.
+    pub fn records(&self) -> Outcome<usize> {
+        let lookups = self.directory.path().join("modcache/cache/download/sumdb/sum.golang.org/lookup");
+        let files = walkdir::WalkDir::new(&lookups).into_iter();
+        files
+            .map(|entry| entry.map_err(|error| error.to_string()))
+            .try_fold(0, |count, entry| Ok(count + usize::from(entry?.file_type().is_file())))
+    }
+
     /// Throws the caches of the inside away: what comes next must ask the bundle again.
     pub fn forget(&self) -> Outcome<()> {
         for name in ["modcache", "gopath"] {

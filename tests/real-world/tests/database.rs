@@ -16,6 +16,13 @@ fn go_sum(crossed: &Crossed) -> String {
     crossed.inside(&["mod", "download", "all"]).expect("everything is there and verifies");
     let path = crossed.project_dir().join("go.sum");
     let text = fs::read_to_string(&path).expect("go wrote a go.sum");
+    // By the database, and not because somebody told it to do without.
+    let verified = crossed.records().expect("the module cache can be read");
+    let modules = text.lines().filter_map(|line| line.split_once("/go.mod ")).count();
+    assert!(verified >= modules, "{verified} records were looked up for {modules} modules");
+    for name in ["GOSUMDB", "GONOSUMDB", "GOPRIVATE"] {
+        assert!(crossed.setting(name).is_none_or(str::is_empty), "{name}: {:?}", crossed.setting(name));
+    }
     fs::remove_file(&path).expect("it can be removed");
     text
 }
@@ -69,12 +76,15 @@ fn a_second_bundle_joins_the_first() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let head: &Path = &directory.path().join("latest");
     fs::write(head, OLD_HEAD).expect("a file can be written");
-    let first =
-        Crossed::bundle_with(COBRA, &[OsStr::new("--client-latest"), head.as_os_str()]).expect("cobra can be bundled");
+    // Both are made by one CI, which keeps its heads: so they join wherever the log has grown to between them.
+    let heads: &Path = &directory.path().join("heads");
+    let keeps = [OsStr::new("--heads"), heads.as_os_str()];
+    let more = [&keeps[..], &[OsStr::new("--client-latest"), head.as_os_str()]].concat();
+    let first = Crossed::bundle_with(COBRA, &more).expect("cobra can be bundled");
     let first = first.over_http().expect("the bundle can be imported");
     fs::remove_file(first.project_dir().join("go.sum")).expect("cobra has a go.sum");
     let before = go_sum(&first);
-    let second = Crossed::bundle(PROMETHEUS).expect("prometheus can be bundled");
+    let second = Crossed::bundle_with(PROMETHEUS, &keeps).expect("prometheus can be bundled");
     first.import(&second.bundle_dir()).expect("the second bundle joins the first");
     assert_eq!(go_sum(&first), before, "a warm client goes on");
     first.forget().expect("caches can be removed");
