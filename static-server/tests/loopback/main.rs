@@ -4,6 +4,7 @@
 
 mod answers;
 mod connections;
+mod fronts;
 mod go_command;
 mod go_database;
 #[cfg(unix)]
