@@ -325,6 +325,15 @@ pub(crate) struct Serve {
     /// Most connections of one address; others are refused
     #[arg(long, value_name = "N", default_value_t = limits::MAX_CONNECTIONS_PER_ADDRESS)]
     pub(crate) connections_per_address: usize,
+    /// Time for a whole request head
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::HEAD_TIMEOUT.as_secs())]
+    pub(crate) head_timeout: u64,
+    /// Time without a request after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::IDLE_TIMEOUT.as_secs())]
+    pub(crate) idle_timeout: u64,
+    /// Time without a byte taken by the client after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::STALL_TIMEOUT.as_secs())]
+    pub(crate) stall_timeout: u64,
     /// Threads that serve [default: one for each processor]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,

@@ -179,6 +179,11 @@ fn serve(arguments: &cli::Serve) -> Result<()> {
         prefix: arguments.prefix.clone(),
         grace: Duration::from_secs(arguments.grace.into()),
         cache_bytes: arguments.cache_size.saturating_mul(1 << 20),
+        timeouts: modferry_server::Timeouts {
+            head: Duration::from_secs(arguments.head_timeout),
+            idle: Duration::from_secs(arguments.idle_timeout),
+            stall: Duration::from_secs(arguments.stall_timeout),
+        },
         connections: arguments.connections,
         connections_per_address: arguments.connections_per_address,
         threads: arguments.threads.unwrap_or(fitting.threads),

@@ -25,7 +25,7 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// Most connections at once; at the cap the others wait in the system's queue. [`run`](crate::run) lowers it
-/// to what the files that the process may open suffice for, since each needs a socket and a file.
+/// to half of the files that the process may open: each is a socket, and may need a file.
 pub const MAX_CONNECTIONS: usize = 4096;
 /// Most connections of one address, unless the user says otherwise; more are answered with 503 and closed. Build farms stand
 /// behind one address, and a `go` command opens a dozen; nginx and Caddy have no limit.
@@ -99,7 +99,7 @@ pub(crate) fn descriptors(wanted: usize) -> (usize, usize) {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
     let kept = files.map_or(MAX_KEPT_FILES, |files| MAX_KEPT_FILES.min(files / 8));
-    let connections = files.map_or(wanted, |files| wanted.min(files.saturating_sub(FILES_APART + kept) / 2));
+    let connections = files.map_or(wanted, |files| wanted.min(files / 2).min(files.saturating_sub(FILES_APART + kept)));
     (connections.max(1), kept)
 }
 

@@ -1,7 +1,9 @@
 //! The modferry-server program: a shell around the library. It alone prints, exits and looks at the process.
 
 use clap::Parser;
-use modferry_server::{AccessLog, Address, Error, Event, Events, LogFormat, Options, Prefix, Settings, limits, run};
+use modferry_server::{
+    AccessLog, Address, Error, Event, Events, LogFormat, Options, Prefix, Settings, Timeouts, limits, run,
+};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +39,15 @@ struct Cli {
     /// Most connections of one address; others are refused
     #[arg(long, value_name = "N", default_value_t = limits::MAX_CONNECTIONS_PER_ADDRESS)]
     connections_per_address: usize,
+    /// Time for a whole request head
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::HEAD_TIMEOUT.as_secs())]
+    head_timeout: u64,
+    /// Time without a request after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::IDLE_TIMEOUT.as_secs())]
+    idle_timeout: u64,
+    /// Time without a byte taken by the client after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::STALL_TIMEOUT.as_secs())]
+    stall_timeout: u64,
     /// Threads that serve [default: one for each processor]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -85,6 +96,11 @@ fn serve(cli: Cli) -> Result<(), Error> {
         prefix: cli.prefix,
         grace: Duration::from_secs(cli.grace.into()),
         cache_bytes: cli.cache_size.saturating_mul(MIB),
+        timeouts: Timeouts {
+            head: Duration::from_secs(cli.head_timeout),
+            idle: Duration::from_secs(cli.idle_timeout),
+            stall: Duration::from_secs(cli.stall_timeout),
+        },
         connections: cli.connections,
         connections_per_address: cli.connections_per_address,
         threads: cli.threads.unwrap_or(fitting.threads),

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
 use super::*;
 use crate::file_bytes::Patience;
 use crate::site::Site;

@@ -215,6 +215,8 @@ pub(crate) fn joined<T>(read: Result<io::Result<T>, tokio::task::JoinError>) -> 
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
     use super::*;
     use crate::cache::Cache;
     use crate::connections::Timeouts;

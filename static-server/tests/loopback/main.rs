@@ -11,3 +11,5 @@ mod go_database;
 mod program;
 mod support;
 mod tiles;
+#[cfg(target_os = "linux")]
+mod treatment;
