@@ -276,15 +276,18 @@ impl Conversation {
                     (refusal, text)
                 }
                 Ok(path) => {
-                    let found =
-                        self.found.take().unwrap_or_else(|| answering::find(&self.shared, &path, Patience::Now));
-                    match found {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            turn.cold = Some(path);
-                            return;
-                        }
-                        found => answering::answer(&self.shared, &request, path, found),
-                    }
+                    let found = match self.found.take() {
+                        // Who could wait has said all there is to say.
+                        Some(found) => found,
+                        None => match answering::find(&self.shared, &path, Patience::Now) {
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                turn.cold = Some(path);
+                                return;
+                            }
+                            found => found,
+                        },
+                    };
+                    answering::answer(&self.shared, &request, path, found)
                 }
             }
         } else {

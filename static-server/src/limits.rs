@@ -65,7 +65,7 @@ pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;
 /// [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
 pub const WINDOW_BYTES: u64 = 128 * 1024;
 /// What is sent of a large file from the system's own memory before others get their turn, in bytes. nginx sends 2 MiB
-/// (`sendfile_max_chunk`), and small files wait for it; less costs more calls.
+/// (`sendfile_max_chunk`), and small files wait for it; less costs more calls, of which each looks at the disk first.
 pub const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
 /// Largest body that is copied behind its head and sent with it in one piece, in bytes; a larger one is sent from where it
 /// lies.
