@@ -5,8 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use modferry::bundle::{GoChoice, MoreVersions, Platform, Wanted};
 use modferry::carrier::STREAM;
 use modferry_format::sumdb::key::VerifierKey;
-use modferry_server::Prefix;
-use std::net::SocketAddr;
+use modferry_server::{Address, LogFormat, Prefix, limits};
 use std::path::{Path, PathBuf};
 
 /// Carries Go modules into networks without internet, proven and complete.
@@ -308,15 +307,42 @@ pub(crate) struct Why {
 pub(crate) struct Serve {
     /// Bundle or mirror to serve
     pub(crate) path: PathBuf,
-    /// Address to listen at, such as 0.0.0.0:8077 or [::1]:0; can be given several times
+    /// Address to listen at, such as 0.0.0.0:8077 or [::1]:0, or unix:PATH; can be given several times
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8077")]
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<Address>,
     /// Path that stands before all others, such as /go
     #[arg(long, value_name = "PREFIX", default_value = "")]
     pub(crate) prefix: Prefix,
     /// Time that running answers get after SIGTERM or SIGINT; a second signal cuts them
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) grace: u32,
+    /// Memory for small files, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = limits::DEFAULT_CACHE_BYTES >> 20)]
+    pub(crate) cache_size: u64,
+    /// Most connections at once; others wait
+    #[arg(long, value_name = "N", default_value_t = limits::MAX_CONNECTIONS)]
+    pub(crate) connections: usize,
+    /// Most connections of one address; others are refused
+    #[arg(long, value_name = "N", default_value_t = limits::MAX_CONNECTIONS_PER_ADDRESS)]
+    pub(crate) connections_per_address: usize,
+    /// Time for a whole request head
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::HEAD_TIMEOUT.as_secs())]
+    pub(crate) head_timeout: u64,
+    /// Time without a request after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::IDLE_TIMEOUT.as_secs())]
+    pub(crate) idle_timeout: u64,
+    /// Time without a byte taken by the client after which a connection is closed
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::STALL_TIMEOUT.as_secs())]
+    pub(crate) stall_timeout: u64,
+    /// Threads that serve [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// File for a line about each answer, - for standard output; SIGHUP opens it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// Form of these lines: text (the common log format) or json
+    #[arg(long, value_name = "FORM", default_value = "text", requires = "access_log")]
+    pub(crate) access_log_format: LogFormat,
 }
 
 /// Arguments of `import`.

@@ -174,28 +174,44 @@ fn serve(arguments: &cli::Serve) -> Result<()> {
             let _ = writeln!(io::stderr().lock(), "{event}");
         }
     }
+    let log = arguments.access_log.as_deref().map(|path| {
+        let path = Some(path).filter(|path| *path != Path::new("-"));
+        modferry_server::AccessLog::open(path, arguments.access_log_format).map(Arc::new)
+    });
+    let fitting = modferry_server::Settings::default();
     let settings = modferry_server::Settings {
         prefix: arguments.prefix.clone(),
         grace: Duration::from_secs(arguments.grace.into()),
-        ..modferry_server::Settings::default()
+        cache_bytes: arguments.cache_size.saturating_mul(1 << 20),
+        timeouts: modferry_server::Timeouts {
+            head: Duration::from_secs(arguments.head_timeout),
+            idle: Duration::from_secs(arguments.idle_timeout),
+            stall: Duration::from_secs(arguments.stall_timeout),
+        },
+        connections: arguments.connections,
+        connections_per_address: arguments.connections_per_address,
+        threads: arguments.threads.unwrap_or(fitting.threads),
+        log: log.transpose().map_err(of_server)?,
+        ..fitting
     };
     let (path, listen) = (arguments.path.clone(), arguments.listen.clone());
-    modferry_server::run(modferry_server::Options { path, listen, settings }, Arc::new(Lines)).map_err(|error| {
-        let kind = match error.kind {
-            modferry_server::ErrorKind::Usage => ErrorKind::Usage,
-            modferry_server::ErrorKind::BundleInvalid => ErrorKind::BundleInvalid,
-            modferry_server::ErrorKind::Unsupported => ErrorKind::Unsupported,
-            _ => ErrorKind::Io,
-        };
-        let told = error
-            .causes
-            .iter()
-            .fold(Error::new(kind, error.message.clone()), |told, cause| told.because(cause.clone()));
-        match error.hint {
-            Some(hint) => told.hint(hint),
-            None => told,
-        }
-    })
+    modferry_server::run(modferry_server::Options { path, listen, settings }, Arc::new(Lines)).map_err(of_server)
+}
+
+/// An error of the server as one of ours.
+fn of_server(error: modferry_server::Error) -> Error {
+    let kind = match error.kind {
+        modferry_server::ErrorKind::Usage => ErrorKind::Usage,
+        modferry_server::ErrorKind::BundleInvalid => ErrorKind::BundleInvalid,
+        modferry_server::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        _ => ErrorKind::Io,
+    };
+    let told =
+        error.causes.iter().fold(Error::new(kind, error.message.clone()), |told, cause| told.because(cause.clone()));
+    match error.hint {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
 }
 
 /// Imports one bundle after the other; the first that is refused ends it, those before it are in the mirror.

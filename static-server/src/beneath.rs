@@ -6,9 +6,10 @@
 //! systems each name on the way is looked at before the file is opened, so who may write to the directory while it is
 //! served could still swap one for a link.
 
+use crate::file_bytes::Patience;
 #[cfg(unix)]
 use rustix::fs::OFlags;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 
@@ -34,20 +35,30 @@ impl Directory {
     }
 
     /// Opens the regular file at this path, elements separated by `/`, with its size in bytes. `None` where there is
-    /// none: no such name, a link, a directory, a pipe.
-    pub(crate) fn file(&self, below: &str) -> io::Result<Option<(File, u64)>> {
-        let file = match self.open_file(below) {
+    /// none: no such name, a link, a directory, a pipe. `WouldBlock` where a disk must be waited for, and may not.
+    pub(crate) fn file(&self, below: &str, patience: Patience) -> io::Result<Option<(File, u64)>> {
+        let opened = self.open_file(below, patience)?;
+        Ok(opened.map(|(file, meta)| (file, meta.len())))
+    }
+
+    /// The same with all that the system knows of the file.
+    pub(crate) fn open_file(&self, below: &str, patience: Patience) -> io::Result<Option<(File, Metadata)>> {
+        let file = match self.open_named(below, patience) {
             Ok(file) => file,
             Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let meta = file.metadata()?;
-        Ok(meta.is_file().then_some((file, meta.len())))
+        Ok(meta.is_file().then_some((file, meta)))
     }
 
     /// The names in the directory at this path, in no order; those that are no text are left out. No more than `most`
-    /// are looked at, whatever was put there. None where there is no directory: no such name, a link, a file.
-    pub(crate) fn names(&self, below: &str, most: usize) -> io::Result<Vec<String>> {
+    /// are looked at, whatever was put there. None where there is no directory: no such name, a link, a file. The system
+    /// cannot be asked whether a disk must be waited for.
+    pub(crate) fn names(&self, below: &str, most: usize, patience: Patience) -> io::Result<Vec<String>> {
+        if patience == Patience::Now {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         match self.read_names(below, most) {
             Err(error) if is_absence(&error) => Ok(Vec::new()),
             names => names,
@@ -57,7 +68,7 @@ impl Directory {
     #[cfg(unix)]
     fn read_names(&self, below: &str, most: usize) -> io::Result<Vec<String>> {
         use rustix::fs::{Dir, DirEntry};
-        let directory = Dir::new(self.open_below(below, directory_flags())?)?;
+        let directory = Dir::new(self.open_below(below, directory_flags(), Patience::Wait)?)?;
         // The system counts the directory itself and the one above it as names.
         let is_dots = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
         let mut names = Vec::new();
@@ -68,17 +79,22 @@ impl Directory {
     }
 
     #[cfg(unix)]
-    fn open_file(&self, below: &str) -> io::Result<File> {
-        self.open_below(below, file_flags())
+    fn open_named(&self, below: &str, patience: Patience) -> io::Result<File> {
+        self.open_below(below, file_flags(), patience)
     }
 
     #[cfg(target_os = "linux")]
-    fn open_below(&self, below: &str, flags: OFlags) -> io::Result<File> {
+    fn open_below(&self, below: &str, flags: OFlags, patience: Patience) -> io::Result<File> {
         use rustix::fs::{Mode, ResolveFlags, openat2};
         use rustix::io::Errno;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if patience == Patience::Now {
+            resolve |= ResolveFlags::CACHED;
+        }
         match openat2(&self.handle, below, flags, Mode::empty(), resolve) {
             Ok(file) => Ok(file.into()),
+            // A name on the way is not in memory; kernels before 5.12 cannot tell.
+            Err(Errno::AGAIN | Errno::INVAL) if patience == Patience::Now => Err(io::ErrorKind::WouldBlock.into()),
             // Kernels before 5.6, and some sandboxes, do not have the call.
             Err(Errno::NOSYS | Errno::PERM) => self.walk(below, flags),
             Err(error) => Err(error.into()),
@@ -86,7 +102,7 @@ impl Directory {
     }
 
     #[cfg(all(unix, not(target_os = "linux")))]
-    fn open_below(&self, below: &str, flags: OFlags) -> io::Result<File> {
+    fn open_below(&self, below: &str, flags: OFlags, _: Patience) -> io::Result<File> {
         self.walk(below, flags)
     }
 
@@ -103,7 +119,7 @@ impl Directory {
     }
 
     #[cfg(not(unix))]
-    fn open_file(&self, below: &str) -> io::Result<File> {
+    fn open_named(&self, below: &str, _: Patience) -> io::Result<File> {
         let path = self.without_links(below)?;
         if fs::symlink_metadata(&path)?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotFound));
@@ -184,7 +200,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(root.join("a/socket")).unwrap();
 
         let directory = Directory::open(&root).unwrap();
-        let (_, size) = directory.file("a/b/file").unwrap().unwrap();
+        let (_, size) = directory.file("a/b/file", Patience::Wait).unwrap().unwrap();
         assert_eq!(size, 4);
         assert_eq!(directory.walk("a/b/file", file_flags()).unwrap().metadata().unwrap().len(), 4);
         let long = "x".repeat(300);
@@ -202,9 +218,18 @@ mod tests {
             "../outside",
             &long,
         ] {
-            assert!(directory.file(path).unwrap().is_none(), "{path}");
+            assert!(directory.file(path, Patience::Wait).unwrap().is_none(), "{path}");
+            // Whoever may not wait is told the same, or that somebody has to: of a link or a way up the system does not tell.
+            match directory.file(path, Patience::Now) {
+                Ok(found) => assert!(found.is_none(), "{path}"),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{path}"),
+            }
         }
-        assert!(directory.file("a/pipe").unwrap().is_none());
+        for path in ["a", "a/none", "none/file"] {
+            assert!(directory.file(path, Patience::Now).unwrap().is_none(), "{path}");
+        }
+        assert!(directory.file("a/b/file", Patience::Now).unwrap().is_some());
+        assert!(directory.file("a/pipe", Patience::Wait).unwrap().is_none());
         for path in ["a/none", "a/b/link", "a/linked/file", "a/out", "a/up/outside", "a/socket", &long] {
             assert!(is_absence(&directory.walk(path, file_flags()).unwrap_err()), "{path}");
         }
@@ -223,12 +248,12 @@ mod tests {
         symlink("a", root.join("up")).unwrap();
         let directory = Directory::open(&root).unwrap();
         let mut numbers: Vec<u8> =
-            directory.names("a/b", 20).unwrap().iter().map(|name| name.parse().unwrap()).collect();
+            directory.names("a/b", 20, Patience::Wait).unwrap().iter().map(|name| name.parse().unwrap()).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, Vec::from_iter(0..20));
-        assert_eq!(directory.names("a/b", 10).unwrap().len(), 10);
+        assert_eq!(directory.names("a/b", 10, Patience::Wait).unwrap().len(), 10);
         for path in ["a/none", "none/b", "a/b/1", "a/linked", "up/b", "..", "../root/a/b"] {
-            assert_eq!(directory.names(path, 20).unwrap(), [""; 0], "{path}");
+            assert_eq!(directory.names(path, 20, Patience::Wait).unwrap(), [""; 0], "{path}");
             if !path.starts_with("..") {
                 assert!(is_absence(&directory.walk(path, directory_flags()).unwrap_err()), "{path}");
             }
@@ -245,6 +270,6 @@ mod tests {
         let directory = Directory::open(&root).unwrap();
         fs::rename(&root, temp.path().join("moved")).unwrap();
         fs::create_dir(&root).unwrap();
-        assert!(directory.file("file").unwrap().is_some());
+        assert!(directory.file("file", Patience::Wait).unwrap().is_some());
     }
 }

@@ -1,16 +1,15 @@
 //! The body of an answer as hyper takes it: bytes that are there, or a file read window by window.
 
-use crate::deadlines::Activity;
+use crate::answering::Part;
+use crate::connections::Activity;
 use crate::event::{Event, Events};
-use crate::file_bytes::{read_at, read_warm};
+use crate::file_bytes::{Patience, read_at, read_warm};
 use crate::limits::WINDOW_BYTES;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
-use modferry_format::BundlePath;
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -61,7 +60,7 @@ impl Body for AnswerBody {
         SizeHint::with_exact(match &self.source {
             Source::Empty => 0,
             Source::Bytes(bytes) => bytes.len() as u64,
-            Source::File(windows) => windows.rest.end - windows.rest.start,
+            Source::File(windows) => windows.rest.bytes.end - windows.rest.bytes.start,
         })
     }
 }
@@ -72,22 +71,20 @@ impl Body for AnswerBody {
 /// read than was promised, and a file that has become shorter ends in an error, which closes the connection: the client
 /// sees that something is missing, and nothing is made up in its place.
 pub(crate) struct FileWindows {
-    file: Arc<File>,
-    rest: Range<u64>,
+    rest: Part,
     waiting: Option<JoinHandle<io::Result<BytesMut>>>,
     /// What was sent last; its memory serves again as soon as nobody else holds it.
     sent: Bytes,
-    path: BundlePath,
     events: Arc<dyn Events>,
 }
 
 impl FileWindows {
-    pub(crate) fn new(file: File, part: Range<u64>, path: BundlePath, events: Arc<dyn Events>) -> Self {
-        Self { file: Arc::new(file), rest: part, waiting: None, sent: Bytes::new(), path, events }
+    pub(crate) fn new(rest: Part, events: Arc<dyn Events>) -> Self {
+        Self { rest, waiting: None, sent: Bytes::new(), events }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if self.rest.is_empty() {
+        if self.rest.bytes.is_empty() {
             return Poll::Ready(None);
         }
         let read = match &mut self.waiting {
@@ -98,7 +95,7 @@ impl FileWindows {
             }
             None => match self.read_now() {
                 Err((error, buffer)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let (file, offset) = (Arc::clone(&self.file), self.rest.start);
+                    let (file, offset) = (Arc::clone(&self.rest.file), self.rest.bytes.start);
                     self.waiting = Some(spawn_blocking(move || read_cold(&file, buffer, offset)));
                     return self.poll_next(cx);
                 }
@@ -112,20 +109,20 @@ impl FileWindows {
         });
         match &read {
             Ok(bytes) => {
-                self.rest.start += bytes.len() as u64;
+                self.rest.bytes.start += bytes.len() as u64;
                 self.sent = bytes.clone();
             }
-            Err(error) => self.events.event(&Event::ReadFailed(&self.path, error)),
+            Err(error) => self.events.event(&Event::ReadFailed(&self.rest.path, error)),
         }
         Poll::Ready(Some(read))
     }
 
     /// The next window if it is in memory; on an error its buffer comes back for the next try.
     fn read_now(&mut self) -> Result<BytesMut, (io::Error, BytesMut)> {
-        let size = (self.rest.end - self.rest.start).min(WINDOW_BYTES) as usize;
+        let size = (self.rest.bytes.end - self.rest.bytes.start).min(WINDOW_BYTES) as usize;
         let mut buffer = std::mem::take(&mut self.sent).try_into_mut().unwrap_or_default();
         buffer.resize(size, 0);
-        match read_warm(&self.file, &mut buffer, self.rest.start) {
+        match read_warm(&self.rest.file, &mut buffer, self.rest.bytes.start) {
             Ok(read) => {
                 buffer.truncate(read);
                 Ok(buffer)
@@ -136,7 +133,7 @@ impl FileWindows {
 }
 
 fn read_cold(file: &File, mut buffer: BytesMut, offset: u64) -> io::Result<BytesMut> {
-    let read = read_at(file, &mut buffer, offset)?;
+    let read = read_at(file, &mut buffer, offset, Patience::Wait)?;
     buffer.truncate(read);
     Ok(buffer)
 }

@@ -11,7 +11,7 @@
 
 use crate::beneath::Directory;
 use crate::entity_tag::EntityTag;
-use crate::file_bytes::read_whole;
+use crate::file_bytes::{Patience, read_whole};
 use crate::limits::MAX_TILE_DIRECTORY_NAMES;
 use bytes::Bytes;
 use modferry_format::database::{DatabaseName, Tile};
@@ -21,19 +21,24 @@ use std::collections::BTreeSet;
 use std::io;
 
 /// The bytes of a partial tile that is no file of its own; `None` where no wider one is here.
-pub(crate) fn cut(root: &Directory, database: &DatabaseName, tile: Tile) -> io::Result<Option<(Bytes, EntityTag)>> {
+pub(crate) fn cut(
+    root: &Directory,
+    database: &DatabaseName,
+    tile: Tile,
+    patience: Patience,
+) -> io::Result<Option<(Bytes, EntityTag)>> {
     // Nothing is wider than a full tile.
     if tile.width() == Tile::FULL_WIDTH {
         return Ok(None);
     }
-    if let Some(found) = cut_from(root, database, tile, Tile::FULL_WIDTH)? {
+    if let Some(found) = cut_from(root, database, tile, Tile::FULL_WIDTH, patience)? {
         return Ok(Some(found));
     }
     let text = BundlePath::Tile(database.clone(), tile).to_string();
     // All partial tiles of one place stand in one directory, each named by its width.
     let Some((directory, _)) = text.rsplit_once('/') else { return Ok(None) };
-    for width in wider(tile.width(), &root.names(directory, MAX_TILE_DIRECTORY_NAMES)?) {
-        if let Some(found) = cut_from(root, database, tile, width)? {
+    for width in wider(tile.width(), &root.names(directory, MAX_TILE_DIRECTORY_NAMES, patience)?) {
+        if let Some(found) = cut_from(root, database, tile, width, patience)? {
             return Ok(Some(found));
         }
     }
@@ -56,14 +61,15 @@ fn cut_from(
     database: &DatabaseName,
     tile: Tile,
     width: u16,
+    patience: Patience,
 ) -> io::Result<Option<(Bytes, EntityTag)>> {
     let Some(wide) = Tile::new(tile.level(), tile.index(), width) else { return Ok(None) };
     let path = BundlePath::Tile(database.clone(), wide).to_string();
-    let Some((file, size)) = root.file(&path)? else { return Ok(None) };
+    let Some((file, size)) = root.file(&path, patience)? else { return Ok(None) };
     if size != bytes_of(width) as u64 {
         return Ok(None);
     }
-    let bytes = read_whole(&file, size)?;
+    let bytes = read_whole(&file, size, patience)?;
     // It may have become shorter since its size was asked for.
     if bytes.len() != bytes_of(width) || bytes.len() < bytes_of(tile.width()) {
         return Ok(None);
@@ -102,7 +108,7 @@ mod tests {
 
     fn cut_at(root: &Path, width: u16) -> Option<(Bytes, EntityTag)> {
         let tile = Tile::new(1, 1002, width).unwrap();
-        cut(&Directory::open(root).unwrap(), &"sum.example".parse().unwrap(), tile).unwrap()
+        cut(&Directory::open(root).unwrap(), &"sum.example".parse().unwrap(), tile, Patience::Wait).unwrap()
     }
 
     #[test]

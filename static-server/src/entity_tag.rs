@@ -20,6 +20,15 @@ pub enum EntityTag {
 }
 
 impl EntityTag {
+    /// The inverse of `Display`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('"')?.strip_suffix('"')?;
+        match text.split_once('-') {
+            None => text.parse().ok().map(Self::File),
+            Some((of, width)) => Some(Self::First { width: width.parse().ok()?, of: of.parse().ok()? }),
+        }
+    }
+
     /// Whether an `If-None-Match` header names this tag, or any (RFC 9110, section 13.1.2). A weak form of it counts:
     /// a cache on the way that packs the bytes makes one.
     pub(crate) fn is_among(self, header: &str) -> bool {
@@ -73,6 +82,7 @@ mod tests {
         let tags = [EntityTag::File(of), EntityTag::First { width: 5, of }, EntityTag::First { width: 55, of }];
         assert_eq!(tags[1].to_string(), format!("\"{of}-5\""));
         for tag in tags {
+            assert_eq!(EntityTag::parse(&tag.to_string()), Some(tag));
             let others = tags.iter().filter(|other| other.is(&tag.to_string()) || other.is_among(&tag.to_string()));
             assert_eq!(Vec::from_iter(others), [&tag]);
         }

@@ -1,12 +1,14 @@
 //! What the server tells while it runs; whoever calls it decides where that is written.
 
+use crate::confine::Confinement;
 use crate::limits::SHORTAGE_REPORT_EVERY;
+use crate::listener::Address;
 use crate::site::Site;
 use crate::target::Prefix;
 use modferry_format::BundlePath;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -45,10 +47,16 @@ impl Seldom {
 pub enum Event<'a> {
     /// This is what will be served.
     Serving(&'a Site),
+    /// So far is the process kept from everything else.
+    Confined(Confinement),
     /// Requests are taken at this address, below this prefix.
-    Listening(SocketAddr, &'a Prefix),
+    Listening(&'a Address, &'a Prefix),
     /// The system gives no more connections for now; told once a second at most.
-    AcceptFailed(SocketAddr, &'a io::Error),
+    AcceptFailed(&'a Address, &'a io::Error),
+    /// An address has as many connections as one may have, and wanted another; told once a second at most.
+    TooMany(IpAddr),
+    /// The access log could not be written, or opened again.
+    LogFailed(&'a io::Error),
     /// A file could not be read, or not to its end: the client got an error or a closed connection.
     ReadFailed(&'a BundlePath, &'a io::Error),
     /// A file that is not here was asked for; told only where [`Settings::tells_missing`](crate::Settings::tells_missing).
@@ -66,7 +74,12 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Serving(site) => write!(f, "serving the {site}"),
-            Self::Listening(address, prefix) => write!(f, "listening on http://{address}{prefix}"),
+            Self::Confined(confinement) => confinement.fmt(f),
+            Self::Listening(address @ Address::Tcp(_), prefix) => write!(f, "listening on {address}{prefix}"),
+            Self::Listening(address, prefix) if prefix.len() == 0 => write!(f, "listening on {address}"),
+            Self::Listening(address, prefix) => write!(f, "listening on {address}, below {prefix}"),
+            Self::TooMany(address) => write!(f, "{address}: has too many connections; another was refused"),
+            Self::LogFailed(error) => write!(f, "access log: cannot be written: {error}"),
             Self::AcceptFailed(address, error) => write!(f, "{address}: no connection could be accepted: {error}"),
             Self::ReadFailed(path, error) => write!(f, "{path}: cannot be read: {error}"),
             Self::Missing(path) => write!(f, "{path}: is not here"),

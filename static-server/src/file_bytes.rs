@@ -3,11 +3,25 @@
 use std::fs::File;
 use std::io;
 
+/// Whether a disk may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// No: what is not in memory is `WouldBlock`, and somebody with patience tries again.
+    Now,
+    /// Yes.
+    Wait,
+}
+
 /// Reads until the buffer is full or the file ends; the number of bytes.
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64, patience: Patience) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
-        match read_once(file, &mut buffer[read..], offset + read as u64) {
+        let (rest, at) = (&mut buffer[read..], offset + read as u64);
+        let once = match patience {
+            Patience::Now => read_warm(file, rest, at),
+            Patience::Wait => read_once(file, rest, at),
+        };
+        match once {
             Ok(0) => break,
             Ok(n) => read += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -18,9 +32,9 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 }
 
 /// The whole of a file that has `size` bytes, or has had; it may have become shorter, and what was added is left out.
-pub(crate) fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_whole(file: &File, size: u64, patience: Patience) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    let read = read_at(file, &mut bytes, 0)?;
+    let read = read_at(file, &mut bytes, 0, patience)?;
     bytes.truncate(read);
     Ok(bytes)
 }

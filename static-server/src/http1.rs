@@ -1,179 +1,456 @@
-//! HTTP/1.1: one connection, its requests brought to the planner and the answers to the client.
+//! HTTP/1.1 as most clients of a mirror speak it: our own front, over tokio and httparse.
+//!
+//! 1. What comes is read into memory of the thread; only an unfinished head is kept with its connection, so one that idles
+//!    costs a few hundred bytes.
+//! 2. All requests in it are answered, and the answers are sent in one piece, heads and small bodies alike.
+//! 3. What could not be sent at once, and every large file, is sent by the connection's task, in windows.
+//!
+//! A file that is kept in memory and asked for without conditions takes the short way: no path is parsed, no answer is
+//! planned; its bytes are those that the long way gives. [`hyper_front`](crate::hyper_front) is the other front; both give
+//! the same bytes for the same request.
 
-use crate::body::{AnswerBody, FileWindows, Source};
-use crate::deadlines::{Activity, Timeouts, Waiting, Watched};
-use crate::event::{Event, Events, Seldom};
-use crate::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
-use crate::plan::{self, Method, Request, Resource};
-use crate::response::{Body, Response, Status};
-use crate::shutdown::{Stage, Watch};
-use crate::site::{FileBytes, Found, Site};
-use crate::target::Prefix;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use std::borrow::Cow;
-use std::convert::Infallible;
-use std::future::ready;
+pub(crate) mod head;
+mod render;
+mod send_file;
+
+use crate::access_log::Entry;
+use crate::answering::{self, Content, Part, Shared};
+use crate::connections::Activity;
+use crate::file_bytes::Patience;
+use crate::limits::{MAX_COPIED_BYTES, MAX_GATHERED_BYTES, MAX_HEAD_BYTES, MAX_LINGER_BYTES};
+use crate::listener::Stream;
+use crate::plan::{self, Method};
+use crate::response::{Response, Status};
+use crate::site::Found;
+use bytes::Bytes;
+use head::{Head, Parsed, Version};
+use modferry_format::BundlePath;
+use render::{Connection, Date};
+use send_file::{Sending, joined, write_all};
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::{Instant, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::spawn_blocking;
 
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) site: Site,
-    pub(crate) prefix: Prefix,
-    pub(crate) timeouts: Timeouts,
-    /// Whether what is not there is told.
-    pub(crate) tells_missing: bool,
-    pub(crate) events: Arc<dyn Events>,
-    /// For what the system has run out of.
-    pub(crate) shortage: Seldom,
-}
-
-/// Serves one connection until it ends. After the wish to stop, a request that has begun is still answered.
-pub(crate) async fn connection(stream: TcpStream, shared: Arc<Shared>, mut stop: Watch) {
-    // An answer is complete when it is written; waiting for more to send would only delay it.
-    let _ = stream.set_nodelay(true);
-    let activity = Activity::default();
-    let service = service_fn(|request| {
-        activity.answering();
-        ready(Ok::<_, Infallible>(respond(&shared, &request, &activity)))
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        input: vec![0; MAX_HEAD_BYTES],
+        output: Vec::new(),
+        date: Date::default(),
     });
-    let mut waiting = Waiting::new(activity.clone(), shared.timeouts);
-    let stream = Watched::new(stream, activity.clone(), shared.timeouts);
-    let connection = http1::Builder::new()
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    // An error is one of the client or of the line, or was told already where a file is to blame.
-    tokio::select! {
-        // What is waited for depends on what the connection has just done.
-        biased;
-        _ = connection.as_mut() => return,
-        () = waiting.too_long() => return,
-        () = stop.reached(Stage::Stopping) => {}
-    }
-    // hyper would wait for a first request, however long it takes.
-    if !activity.is_fresh() {
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            biased;
-            _ = connection => {}
-            () = waiting.too_long() => {}
-        }
-    }
 }
 
-fn respond<B: hyper::body::Body>(
-    shared: &Shared,
-    request: &hyper::Request<B>,
-    activity: &Activity,
-) -> hyper::Response<AnswerBody> {
-    let headers = request.headers();
-    let target = target_of(request.uri());
-    let if_none_match = joined(headers, &header::IF_NONE_MATCH);
-    let plain = Request {
-        method: match *request.method() {
-            hyper::Method::GET => Method::Get,
-            hyper::Method::HEAD => Method::Head,
-            _ => Method::Other,
-        },
-        target: &target,
-        has_body: !request.body().is_end_stream(),
-        if_none_match: if_none_match.as_deref(),
-        range: only(headers, &header::RANGE),
-        if_range: only(headers, &header::IF_RANGE),
-    };
-    // RFC 9112, section 3.2: such a request is refused, so that nobody before us reads it for another host.
-    if request.version() == hyper::Version::HTTP_11 && only(headers, &header::HOST).is_none() {
-        return render(plan::malformed(plain.method, "not exactly one Host"), Source::Empty, activity);
-    }
-    let path = match plan::route(&plain, &shared.prefix) {
-        Ok(path) => path,
-        Err(refusal) => return render(refusal, Source::Empty, activity),
-    };
-    let Found { resource, bytes } = shared.site.look(&path).unwrap_or_else(|error| {
-        let resource = if is_shortage(&error) { Resource::Busy } else { Resource::Unreadable };
-        if resource == Resource::Unreadable || shared.shortage.may_tell() {
-            shared.events.event(&Event::ReadFailed(&path, &error));
-        }
-        Found { resource, bytes: FileBytes::None }
-    });
-    let response = plan::answer(&plain, &path, &resource);
-    if shared.tells_missing && response.status == Status::NotFound {
-        shared.events.event(&Event::Missing(&path));
-    }
-    let source = match (&response.body, bytes) {
-        (Body::Content(part), FileBytes::Read(bytes)) => {
-            // The planner chose the part from these very bytes.
-            let end = bytes.len();
-            let place = |at: u64| usize::try_from(at).unwrap_or(end).min(end);
-            Source::Bytes(bytes.slice(place(part.start)..place(part.end)))
-        }
-        (Body::Content(part), FileBytes::File(file)) => {
-            Source::File(FileWindows::new(file, part.clone(), path, Arc::clone(&shared.events)))
-        }
-        _ => Source::Empty,
-    };
-    render(response, source, activity)
+/// Memory of a thread that its connections use in turn; never across a pause.
+struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+    date: Date,
 }
 
-/// The planner's answer with the bytes of its file, as hyper takes it.
-fn render(response: Response, file: Source, activity: &Activity) -> hyper::Response<AnswerBody> {
-    let source = match response.body {
-        Body::Text(text) => Source::Bytes(text.into()),
-        Body::Empty | Body::Content(_) => file,
+/// Serves one connection until it ends.
+pub(crate) async fn connection(stream: Stream, client: Option<SocketAddr>, shared: Arc<Shared>, activity: Activity) {
+    let mut connection = Conversation {
+        stream,
+        client,
+        shared,
+        activity,
+        kept: Vec::new(),
+        next: Next::Read,
+        version: Version::Http11,
+        found: None,
     };
-    let mut rendered = hyper::Response::new(AnswerBody::new(source, activity.clone()));
-    *rendered.status_mut() = hyper::StatusCode::from_u16(response.status.code()).unwrap_or_default();
-    let headers = rendered.headers_mut();
-    for (name, value) in response.fields {
-        let value = match value {
-            Cow::Borrowed(text) => HeaderValue::from_static(text),
-            // The planner puts digits, hex and names of ours into header fields, nothing from outside.
-            Cow::Owned(text) => HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("")),
+    while let Ok(Goes::On) = connection.go_on().await {}
+}
+
+struct Conversation {
+    stream: Stream,
+    client: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    activity: Activity,
+    /// What came and is not answered.
+    kept: Vec<u8>,
+    next: Next,
+    /// Of the last request.
+    version: Version,
+    /// What was found for the first request in `kept`, by somebody who could wait.
+    found: Option<io::Result<Found>>,
+}
+
+/// What is to be done with what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// More has to come; of a head this much is known to be no whole one.
+    Read,
+    /// A request may be in it.
+    Answer,
+}
+
+enum Goes {
+    On,
+    /// It has ended in order.
+    Nowhere,
+}
+
+/// What a turn of the thread leaves to the task of the connection.
+enum Left {
+    /// Nothing; the connection ends.
+    Nothing,
+    /// Bytes that were not taken at once.
+    Bytes(Vec<u8>, Bytes, Ends),
+    /// A large file.
+    File(Box<(Sending, Option<Noted>)>, Ends),
+    /// A file that a disk must be waited for.
+    Cold(BundlePath),
+    /// An end that has to be waited for, so that the client gets the last answer.
+    Linger,
+}
+
+/// How it goes on after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    GoesOn,
+    Closes,
+    /// What the client still sends is taken, and not read.
+    Lingers,
+}
+
+/// What the access log says of an answer once it is known how much of it went.
+struct Noted {
+    method: String,
+    target: String,
+    version: Version,
+    status: Status,
+}
+
+/// One turn: requests that came, and the answers to them.
+struct Turn<'a> {
+    output: &'a mut Vec<u8>,
+    date: &'a mut Date,
+    now: SystemTime,
+    /// A body that is sent from where it lies; it is the last of the turn.
+    body: Bytes,
+    part: Option<(Part, Option<Noted>)>,
+    cold: Option<BundlePath>,
+    ends: Ends,
+}
+
+impl Conversation {
+    async fn go_on(&mut self) -> io::Result<Goes> {
+        let left = poll_fn(|cx| BUFFERS.with_borrow_mut(|buffers| self.poll_turns(cx, buffers))).await;
+        let ends = match left {
+            Left::Nothing => return Ok(Goes::Nowhere),
+            Left::Linger => Ends::Lingers,
+            Left::Bytes(first, second, ends) => {
+                write_all(&first, &self.stream, &self.activity).await?;
+                write_all(&second, &self.stream, &self.activity).await?;
+                ends
+            }
+            Left::File(sending, ends) => {
+                let (sending, noted) = *sending;
+                // On the heap, so that a connection that idles does not keep the room for it.
+                let (bytes, sent) = Box::pin(sending.send(&self.stream, &self.shared, &self.activity)).await;
+                if let Some(noted) = noted {
+                    self.note(&noted.method, &noted.target, noted.version, noted.status, bytes, SystemTime::now());
+                }
+                sent?;
+                ends
+            }
+            Left::Cold(path) => {
+                let shared = Arc::clone(&self.shared);
+                let found = spawn_blocking(move || answering::find(&shared, &path, Patience::Wait)).await;
+                self.found = Some(joined(found));
+                return Ok(Goes::On);
+            }
         };
-        headers.insert(HeaderName::from_static(name), value);
+        match ends {
+            Ends::GoesOn if self.is_over() => Ok(Goes::Nowhere),
+            Ends::GoesOn => {
+                self.answered();
+                Ok(Goes::On)
+            }
+            Ends::Closes => Ok(Goes::Nowhere),
+            Ends::Lingers => Box::pin(self.linger()).await.map(|()| Goes::Nowhere),
+        }
     }
-    if response.closes {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+
+    /// Reads and answers until something has to be waited for.
+    fn poll_turns(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<Left> {
+        let Buffers { input, output, date } = buffers;
+        loop {
+            let mut turn = Turn {
+                output,
+                date,
+                now: SystemTime::now(),
+                body: Bytes::new(),
+                part: None,
+                cold: None,
+                ends: Ends::GoesOn,
+            };
+            turn.output.clear();
+            if self.next == Next::Answer {
+                let kept = std::mem::take(&mut self.kept);
+                self.answer_all(&kept, &mut turn);
+            } else {
+                let mut read = ReadBuf::new(input);
+                if ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read)).is_err() || read.filled().is_empty() {
+                    return Poll::Ready(Left::Nothing);
+                }
+                self.activity.bytes_came();
+                if self.kept.is_empty() {
+                    self.answer_all(read.filled(), &mut turn);
+                } else {
+                    let known = self.kept.len();
+                    let mut kept = std::mem::take(&mut self.kept);
+                    kept.extend_from_slice(read.filled());
+                    // What is no whole head yet is not parsed once more for each byte of it.
+                    if kept.len() < MAX_HEAD_BYTES && !may_be_whole(&kept, known) {
+                        self.kept = kept;
+                        continue;
+                    }
+                    self.answer_all(&kept, &mut turn);
+                }
+            }
+            if let Some(left) = self.send(turn) {
+                return Poll::Ready(left);
+            }
+        }
     }
-    rendered
-}
 
-/// The request target as the client wrote it. One that names a host stays what it is, and will name no file.
-fn target_of(uri: &hyper::Uri) -> Cow<'_, str> {
-    match (uri.authority(), uri.path_and_query()) {
-        (None, Some(target)) => Cow::Borrowed(target.as_str()),
-        _ => Cow::Owned(uri.to_string()),
+    /// Answers the requests in these bytes, and keeps what is left of them.
+    fn answer_all(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        let mut at = 0;
+        self.next = Next::Read;
+        while at < bytes.len() {
+            let is_full = turn.output.len() >= MAX_GATHERED_BYTES || !turn.body.is_empty() || turn.part.is_some();
+            if is_full {
+                self.next = Next::Answer;
+                break;
+            }
+            let rest = &bytes[at..];
+            match head::parse(rest) {
+                Parsed::Part if rest.len() < MAX_HEAD_BYTES => break,
+                Parsed::Part => self.refuse(Status::RequestHeaderFieldsTooLarge, turn),
+                Parsed::Refused(status) => self.refuse(status, turn),
+                Parsed::Head(head) if head.bytes > MAX_HEAD_BYTES => {
+                    self.refuse(Status::RequestHeaderFieldsTooLarge, turn);
+                }
+                Parsed::Head(head) => {
+                    self.activity.answering();
+                    self.answer(&head, turn);
+                    if turn.cold.is_some() {
+                        // Asked once more when it has been found, and behind what is answered already.
+                        self.next = Next::Answer;
+                        break;
+                    }
+                    at += head.bytes;
+                }
+            }
+            if turn.ends != Ends::GoesOn {
+                return;
+            }
+        }
+        self.kept.extend_from_slice(&bytes[at..]);
+    }
+
+    fn answer(&mut self, head: &Head<'_>, turn: &mut Turn<'_>) {
+        let goes_on = head.keeps_alive && !self.shared.is_stopping.load(Ordering::Relaxed);
+        let is_plain = head.method == Method::Get && !head.has_conditions && !head.has_body && head.names_one_host;
+        if is_plain && self.found.is_none() && self.answer_shortly(head, goes_on, turn) {
+            self.version = head.version;
+            return;
+        }
+        let Some(target) = head.target() else { return self.refuse(Status::BadRequest, turn) };
+        self.version = head.version;
+        let request = head.request(&target);
+        let (response, content) = if head.names_one_host {
+            match plan::route(&request, &self.shared.prefix) {
+                Err(refusal) => {
+                    let text = answering::text_of(&refusal);
+                    (refusal, text)
+                }
+                Ok(path) => {
+                    let found = match self.found.take() {
+                        // Who could wait has said all there is to say.
+                        Some(found) => found,
+                        None => match answering::find(&self.shared, &path, Patience::Now) {
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                turn.cold = Some(path);
+                                return;
+                            }
+                            found => found,
+                        },
+                    };
+                    answering::answer(&self.shared, &request, path, found)
+                }
+            }
+        } else {
+            let refusal = plan::malformed(head.method, "not exactly one Host");
+            let text = answering::text_of(&refusal);
+            (refusal, text)
+        };
+        self.add(head, &response, content, goes_on && !response.closes, turn);
+    }
+
+    /// Adds the answer to a request for a whole file that is kept, without looking at anything else. `false` where it is
+    /// not that simple.
+    fn answer_shortly(&mut self, head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> bool {
+        let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
+        let Some(key) = self.shared.prefix.key(head.target, &mut unescaped) else { return false };
+        let connection = Connection::after(head.version, goes_on, false);
+        let Turn { output, date, now, body, part, .. } = turn;
+        let size = self.shared.cache.with(key, Instant::now, |kept| {
+            match (kept.bytes(), kept.file()) {
+                (_, Some(file)) => {
+                    let path = str::from_utf8(key).ok().and_then(|key| format!("download{key}").parse().ok())?;
+                    *part = Some((Part { file: Arc::clone(file), bytes: 0..kept.size, path }, None));
+                    render::head_of_whole(kept, head.version, connection, date, *now, output);
+                }
+                (Some(bytes), None) => {
+                    render::head_of_whole(kept, head.version, connection, date, *now, output);
+                    if bytes.len() <= MAX_COPIED_BYTES {
+                        output.extend_from_slice(bytes);
+                    } else {
+                        *body = kept.shared_bytes();
+                    }
+                }
+                (None, None) => return None,
+            }
+            Some(kept.size)
+        });
+        let Some(Some(size)) = size else { return false };
+        if !goes_on {
+            turn.ends = Ends::Closes;
+        }
+        self.note_answer(head, Status::Ok, size, turn);
+        true
+    }
+
+    /// Adds an answer that the planner made.
+    fn add(&mut self, head: &Head<'_>, response: &Response, content: Content, goes_on: bool, turn: &mut Turn<'_>) {
+        let connection = Connection::after(head.version, goes_on, response.closes);
+        render::head(response, head.version, connection, turn.date, turn.now, turn.output);
+        let bytes = content.len();
+        match content {
+            Content::Empty => {}
+            Content::Bytes(bytes) if bytes.len() <= MAX_COPIED_BYTES => turn.output.extend_from_slice(&bytes),
+            Content::Bytes(bytes) => turn.body = bytes,
+            Content::File(part) => turn.part = Some((part, None)),
+        }
+        if !goes_on {
+            turn.ends = if response.closes { Ends::Lingers } else { Ends::Closes };
+        }
+        self.note_answer(head, response.status, bytes, turn);
+    }
+
+    /// Adds the answer to what is no request.
+    fn refuse(&self, status: Status, turn: &mut Turn<'_>) {
+        self.activity.answering();
+        render::refusal(status, self.version, turn.date, turn.now, turn.output);
+        turn.ends = Ends::Lingers;
+        self.note("-", "-", self.version, status, 0, turn.now);
+    }
+
+    /// Sends what a turn has brought, as far as it goes at once; what is left.
+    fn send(&mut self, turn: Turn<'_>) -> Option<Left> {
+        let Turn { output, body, part, cold, ends, .. } = turn;
+        if let Some((part, noted)) = part {
+            return Some(Left::File(Box::new((Sending::new(output.clone(), part), noted)), ends));
+        }
+        if output.is_empty() {
+            return cold.map(Left::Cold);
+        }
+        let written = match body.is_empty() {
+            true => self.stream.try_write(output),
+            false => self.stream.try_write_two(output, &body),
+        };
+        let written = match written {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => return Some(Left::Nothing),
+        };
+        if written < output.len() + body.len() {
+            let second = body.slice(written.saturating_sub(output.len())..);
+            return Some(Left::Bytes(output[written.min(output.len())..].to_vec(), second, ends));
+        }
+        match ends {
+            Ends::GoesOn if self.is_over() => Some(Left::Nothing),
+            Ends::GoesOn => {
+                self.answered();
+                // What is cold has its turn now that everything before it is sent.
+                cold.map(Left::Cold)
+            }
+            Ends::Closes => Some(Left::Nothing),
+            Ends::Lingers => Some(Left::Linger),
+        }
+    }
+
+    /// Whether the server stops, and no request has begun that would still be answered.
+    fn is_over(&self) -> bool {
+        self.shared.is_stopping.load(Ordering::Relaxed) && self.kept.is_empty()
+    }
+
+    /// All answers are sent.
+    fn answered(&self) {
+        self.activity.answered();
+        if !self.kept.is_empty() {
+            self.activity.bytes_came();
+        }
+    }
+
+    fn note_answer(&self, head: &Head<'_>, status: Status, bytes: u64, turn: &mut Turn<'_>) {
+        if self.shared.log.is_none() {
+            return;
+        }
+        match &mut turn.part {
+            // Of a large file it is not known yet how much will go.
+            Some((_, noted)) => {
+                let (method, target) = (head.method_name.to_owned(), head.target.to_owned());
+                *noted = Some(Noted { method, target, version: head.version, status });
+            }
+            None => self.note(head.method_name, head.target, head.version, status, bytes, turn.now),
+        }
+    }
+
+    fn note(&self, method: &str, target: &str, version: Version, status: Status, bytes: u64, now: SystemTime) {
+        let Some(log) = &self.shared.log else { return };
+        let version = match version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        };
+        log.note(&Entry { client: self.client, method, target, version, status: status.code(), bytes, now });
+    }
+
+    /// Ends the connection so that the last answer gets through: a system that is sent more after the end takes back what
+    /// its client has not read. Who sends on for too long is cut as one who is slow with a head.
+    async fn linger(&mut self) -> io::Result<()> {
+        self.activity.answered();
+        self.activity.bytes_came();
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
+        let (mut most, mut buffer) = (MAX_LINGER_BYTES, [0; 2048]);
+        while most > 0 {
+            let mut read = ReadBuf::new(&mut buffer);
+            poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut read)).await?;
+            if read.filled().is_empty() {
+                break;
+            }
+            most = most.saturating_sub(read.filled().len());
+        }
+        Ok(())
     }
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().filter(|_| values.next().is_none())?;
-    value.to_str().ok()
-}
+/// Longest target that takes the short way, in bytes.
+const MAX_SHORT_TARGET_BYTES: usize = 512;
 
-fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
-    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let first = values.next()?;
-    Some(values.fold(Cow::Borrowed(first), |all, value| format!("{all}, {value}").into()))
-}
-
-/// Whether the system has run out of something that comes back.
-#[cfg(unix)]
-fn is_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
-}
-
-#[cfg(not(unix))]
-fn is_shortage(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::OutOfMemory
+/// Whether the end of a head may stand behind the part that is known to have none; hyper's own quick look.
+fn may_be_whole(bytes: &[u8], known: usize) -> bool {
+    let new = &bytes[known.saturating_sub(3)..];
+    new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n")
 }

@@ -25,8 +25,11 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 /// Most connections at once; at the cap the others wait in the system's queue. [`run`](crate::run) lowers it
-/// to what the files that the process may open suffice for, since each needs a socket and a file.
+/// to half of the files that the process may open: each is a socket, and may need a file.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// Most connections of one address, unless the user says otherwise; more are answered with 503 and closed. Build farms stand
+/// behind one address, and a `go` command opens a dozen; nginx and Caddy have no limit.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Files that are open beside those of connections: the standard streams, listeners, and what a runtime needs.
 pub const FILES_APART: usize = 32;
 /// Most threads; beyond it the network is what is slow.
@@ -39,6 +42,17 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// That the system has run out of something is told at most this often.
 pub const SHORTAGE_REPORT_EVERY: Duration = Duration::from_secs(1);
 
+/// Memory for small files, unless the user says otherwise, in bytes; all that is kept of a file is counted. As much as holds
+/// the small files of 200,000 versions.
+pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Most large files that are kept open, of those that the process may open an eighth at most.
+pub const MAX_KEPT_FILES: usize = 256;
+/// What can change, or can go, is kept this long without looking at it again: an import is seen within that time. nginx does
+/// so for 60 seconds (`open_file_cache_valid`).
+pub const RECHECK_AFTER: Duration = Duration::from_secs(1);
+/// Least and longest time between two looks for connections that have waited too long.
+pub(crate) const SWEEP_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(1);
+
 /// Largest file that is read in one piece and sent with its head, in bytes.
 pub const MAX_SMALL_BYTES: u64 = 64 * 1024;
 /// Largest immutable file whose ETag is computed from what was read, in bytes: up to here that costs less than finding
@@ -47,8 +61,26 @@ pub const MAX_HASHED_BYTES: u64 = 16 * 1024;
 /// Largest file of those that change that is read whole, in bytes, so that its head and its bytes belong together:
 /// 40,000 versions of one module.
 pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;
-/// What is read of a large file at once, in bytes; with [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
+/// What is read of a large file at once where it cannot be sent from the system's own memory, in bytes; with
+/// [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
 pub const WINDOW_BYTES: u64 = 128 * 1024;
+/// What is sent of a large file from the system's own memory before others get their turn, in bytes. nginx sends 2 MiB
+/// (`sendfile_max_chunk`), and small files wait for it; less costs more calls, of which each looks at the disk first.
+pub const SEND_WINDOW_BYTES: u64 = 1024 * 1024;
+/// Largest body that is copied behind its head and sent with it in one piece, in bytes; a larger one is sent from where it
+/// lies.
+pub(crate) const MAX_COPIED_BYTES: usize = 16 * 1024;
+/// Answers to requests that came without waiting are sent together once they are this large, in bytes.
+pub(crate) const MAX_GATHERED_BYTES: usize = 64 * 1024;
+/// What is taken and thrown away of a client whose request was refused before it was read, in bytes; without that it might
+/// not get the refusal.
+pub(crate) const MAX_LINGER_BYTES: usize = 256 * 1024;
+/// Access log that a thread gathers before it is written, in bytes; what is less is written every second.
+pub(crate) const LOG_CHUNK_BYTES: usize = 32 * 1024;
+/// How often the rest of it is.
+pub(crate) const LOG_EVERY: Duration = Duration::from_secs(1);
+/// Chunks of the access log that may wait for a disk; beyond it lines are dropped and the loss is told.
+pub(crate) const MAX_LOG_CHUNKS: usize = 64;
 /// Most names that are read of the directory with the partial tiles of one place. 255 widths are possible; as many
 /// again are left for what an interrupted import has left behind.
 pub const MAX_TILE_DIRECTORY_NAMES: usize = 512;
@@ -57,19 +89,21 @@ pub const MAX_LIST_BYTES_FOR_HINT: u64 = 64 * 1024;
 /// Most of somebody else's words that stand in a 404, in characters. `go` shows 8 lines or 648 bytes.
 pub const MAX_QUOTED_CHARS: usize = 200;
 
-/// How many connections there may be: as many as wanted, and no more than the files that this process may open
-/// suffice for. That limit is raised first as far as the system lets us.
+/// How many connections there may be, and how many files kept open: as many as wanted, and no more than the files that
+/// this process may open suffice for. That limit is raised first as far as the system lets us.
 #[cfg(unix)]
-pub(crate) fn connections(wanted: usize) -> usize {
+pub(crate) fn descriptors(wanted: usize) -> (usize, usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // A failure leaves the limit as it is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    files.map_or(wanted, |files| wanted.min(files.saturating_sub(FILES_APART) / 2)).max(1)
+    let kept = files.map_or(MAX_KEPT_FILES, |files| MAX_KEPT_FILES.min(files / 8));
+    let connections = files.map_or(wanted, |files| wanted.min(files / 2).min(files.saturating_sub(FILES_APART + kept)));
+    (connections.max(1), kept)
 }
 
 #[cfg(not(unix))]
-pub(crate) fn connections(wanted: usize) -> usize {
-    wanted
+pub(crate) fn descriptors(wanted: usize) -> (usize, usize) {
+    (wanted, MAX_KEPT_FILES)
 }

@@ -65,6 +65,50 @@ pub enum Resource {
     Busy,
 }
 
+/// What the answers to all files of a kind have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Class {
+    cache_control: &'static str,
+    media_type: &'static str,
+}
+
+impl Class {
+    pub(crate) fn of(path: &BundlePath) -> Self {
+        Self { cache_control: cache_control(path), media_type: path.media_type() }
+    }
+
+    /// The header fields of the answer to a request for a whole file without conditions; those that [`answer`] gives.
+    pub(crate) fn write_whole(self, tag: &[u8], size: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"cache-control: ");
+        out.extend_from_slice(self.cache_control.as_bytes());
+        if !tag.is_empty() {
+            out.extend_from_slice(b"\r\netag: ");
+            out.extend_from_slice(tag);
+        }
+        out.extend_from_slice(b"\r\ncontent-type: ");
+        out.extend_from_slice(self.media_type.as_bytes());
+        out.extend_from_slice(b"\r\ncontent-length: ");
+        write_number(size, out);
+        out.extend_from_slice(b"\r\naccept-ranges: bytes\r\nx-content-type-options: nosniff\r\n");
+    }
+}
+
+/// A number in digits.
+pub(crate) fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // The remainder is one digit.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// The file that a request asks for, or the answer where it asks for none.
 pub fn route(request: &Request<'_>, prefix: &Prefix) -> Result<BundlePath, Response> {
     let refuse = |status, text| {

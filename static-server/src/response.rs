@@ -40,6 +40,7 @@ pub enum Status {
     Gone = 410,
     UriTooLong = 414,
     RangeNotSatisfiable = 416,
+    RequestHeaderFieldsTooLarge = 431,
     InternalServerError = 500,
     ServiceUnavailable = 503,
 }
@@ -48,6 +49,24 @@ impl Status {
     /// The number.
     pub fn code(self) -> u16 {
         self as u16
+    }
+
+    /// The words that HTTP/1.1 puts behind it.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::PartialContent => "Partial Content",
+            Self::NotModified => "Not Modified",
+            Self::BadRequest => "Bad Request",
+            Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::Gone => "Gone",
+            Self::UriTooLong => "URI Too Long",
+            Self::RangeNotSatisfiable => "Range Not Satisfiable",
+            Self::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
+            Self::InternalServerError => "Internal Server Error",
+            Self::ServiceUnavailable => "Service Unavailable",
+        }
     }
 }
 

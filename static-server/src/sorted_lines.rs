@@ -3,7 +3,7 @@
 //! `SHA256SUMS` of a bundle and `@sums` of a module are sorted, so nothing needs to be read when the server starts, and
 //! a bundle of a million files costs no more than a small one.
 
-use crate::file_bytes::read_at;
+use crate::file_bytes::{Patience, read_at};
 use modferry_format::manifest::MAX_LINE_BYTES;
 use std::cmp::Ordering;
 use std::fs::File;
@@ -16,13 +16,18 @@ const REST_BYTES: u64 = 4 * MAX_LINE_BYTES as u64;
 
 /// The line that `compare` calls equal; it is given lines without their newlines and says how what they hold stands to
 /// what is looked for. `None` where there is none, and where the file is not what it should be.
-pub(crate) fn find(file: &File, size: u64, compare: impl Fn(&str) -> Option<Ordering>) -> io::Result<Option<String>> {
+pub(crate) fn find(
+    file: &File,
+    size: u64,
+    patience: Patience,
+    compare: impl Fn(&str) -> Option<Ordering>,
+) -> io::Result<Option<String>> {
     // Between these two, both at the beginning of a line, the line must be.
     let (mut from, mut to) = (0, size);
     let mut buffer = vec![0; REST_BYTES as usize];
     while to - from > REST_BYTES {
         let middle = from + (to - from) / 2;
-        let read = read_at(file, &mut buffer[..PROBE_BYTES], middle)?;
+        let read = read_at(file, &mut buffer[..PROBE_BYTES], middle, patience)?;
         let Some((before, line)) = line_within(&buffer[..read]) else { return Ok(None) };
         match compare(line) {
             Some(Ordering::Equal) => return Ok(Some(line.to_owned())),
@@ -36,7 +41,7 @@ pub(crate) fn find(file: &File, size: u64, compare: impl Fn(&str) -> Option<Orde
         }
     }
     let rest = usize::try_from(to - from).unwrap_or(buffer.len());
-    let read = read_at(file, &mut buffer[..rest], from)?;
+    let read = read_at(file, &mut buffer[..rest], from, patience)?;
     let Ok(text) = str::from_utf8(&buffer[..read]) else { return Ok(None) };
     Ok(text.split_terminator('\n').find(|line| compare(line) == Some(Ordering::Equal)).map(str::to_owned))
 }
@@ -62,7 +67,7 @@ mod tests {
     }
 
     fn look_for(file: &File, size: usize, key: &str) -> Option<String> {
-        find(file, size as u64, |line| Some(line.split_once(' ')?.0.cmp(key))).unwrap()
+        find(file, size as u64, Patience::Wait, |line| Some(line.split_once(' ')?.0.cmp(key))).unwrap()
     }
 
     #[test]

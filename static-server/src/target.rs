@@ -51,6 +51,28 @@ impl Prefix {
         Some(format!("{}{below}", self.0))
     }
 
+    /// The key of a target under which a file may be kept, if it is written as `go` writes it: `!` as it is or as `%21`, and
+    /// nothing else escaped. It is no path yet: only what was found by a path is kept.
+    pub(crate) fn key<'a>(&self, target: &'a str, unescaped: &'a mut [u8]) -> Option<&'a [u8]> {
+        let rest = target.as_bytes().strip_prefix(self.0.as_bytes())?;
+        if !rest.contains(&b'%') {
+            return Some(rest);
+        }
+        let mut parts = rest.split(|&byte| byte == b'%');
+        let mut length = 0;
+        let mut add = |bytes: &[u8]| {
+            unescaped.get_mut(length..length + bytes.len())?.copy_from_slice(bytes);
+            length += bytes.len();
+            Some(())
+        };
+        add(parts.next()?)?;
+        for part in parts {
+            add(b"!")?;
+            add(part.strip_prefix(b"21")?)?;
+        }
+        Some(&unescaped[..length])
+    }
+
     /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -225,6 +247,25 @@ mod tests {
         for text in ["go", "//", "/a//b", "/..", "/a/./b", "/a b", "/a%20", "/a?", "/a/b//"] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_the_path_of_the_target_or_none() {
+        for (prefix, target, key) in [
+            ("", "/ex.org/a/@v/list", Some("/ex.org/a/@v/list")),
+            ("", "/ex.org/%21a/%21@v/list%21", Some("/ex.org/!a/!@v/list!")),
+            ("", "/%2", None),
+            ("", "/%", None),
+            ("", "/%2e", None),
+            ("/go", "/go/a", Some("/a")),
+            ("/go", "/gone/a", Some("ne/a")),
+            ("/go", "/a", None),
+        ] {
+            let prefix: Prefix = prefix.parse().unwrap();
+            let mut unescaped = [0; 64];
+            assert_eq!(prefix.key(target, &mut unescaped), key.map(str::as_bytes), "{target}");
+        }
+        assert_eq!(Prefix::default().key("/%21abcdefgh", &mut [0; 8]), None);
     }
 
     /// Paths of every kind that is served.

@@ -224,3 +224,19 @@ fn header_fields_are_safe_and_stand_once() {
         }
     }
 }
+
+#[test]
+fn the_short_way_to_a_whole_file_is_the_same_answer() {
+    for target in [ZIP, "/ex.org/a/@v/list", "/ex.org/a/@latest", "/sumdb/sum.golang.org/tile/8/0/001"] {
+        for (size, tag) in [(0, None), (10, Some(tag())), (u64::MAX, Some(tag()))] {
+            let request = get(target);
+            let path = route(&request, &Prefix::default()).unwrap();
+            let response = answer(&request, &path, &Resource::Here { size, tag });
+            let long: String = response.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let mut short = Vec::new();
+            let tag = tag.map(|tag| tag.to_string()).unwrap_or_default();
+            Class::of(&path).write_whole(tag.as_bytes(), size, &mut short);
+            assert_eq!(String::from_utf8(short).unwrap(), long, "{target}");
+        }
+    }
+}

@@ -4,9 +4,12 @@
 
 mod answers;
 mod connections;
+mod fronts;
 mod go_command;
 mod go_database;
 #[cfg(unix)]
 mod program;
 mod support;
 mod tiles;
+#[cfg(target_os = "linux")]
+mod treatment;

@@ -36,6 +36,7 @@ fn says_what_it_serves_and_where_and_stops_at_a_signal() {
             line
         };
         assert_eq!(line(), format!("serving the mirror in {}\n", temp.path().display()));
+        assert!(line().contains("confined"));
         for _ in 0..2 {
             let told = line();
             let address =

@@ -2,7 +2,7 @@
 
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::{BundleId, BundlePath, FileSha256};
-use modferry_server::{Event, Events, Settings, Shutdown, Site, serve};
+use modferry_server::{Event, Events, Front, Settings, Shutdown, Site, limits, serve};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -41,6 +41,19 @@ impl Log {
 
 pub(crate) fn start(path: &Path) -> Running {
     start_with(path, Settings::default())
+}
+
+/// Both fronts, for tests of what a client sees.
+pub(crate) const FRONTS: [Front; 2] = [Front::Own, Front::Hyper];
+
+/// How long what can change is kept without looking at it again, and a little more.
+pub(crate) fn until_it_is_looked_at_again() {
+    thread::sleep(limits::RECHECK_AFTER + Duration::from_millis(50));
+}
+
+/// A server of this tree with each front.
+pub(crate) fn start_both(path: &Path) -> Vec<Running> {
+    FRONTS.map(|front| start_with(path, Settings { front, ..Settings::default() })).into()
 }
 
 pub(crate) fn start_with(path: &Path, settings: Settings) -> Running {

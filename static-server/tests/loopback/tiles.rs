@@ -1,7 +1,7 @@
 //! Files of a checksum database: tiles of every width that was carried or is part of one that was, and what is said of
 //! the others.
 
-use crate::support::{Client, mirror, noise, start, write};
+use crate::support::{Client, mirror, noise, start, until_it_is_looked_at_again, write};
 use modferry_format::FileSha256;
 use modferry_harness::synthetic_bundle;
 use std::fs;
@@ -173,6 +173,7 @@ fn a_database_needs_no_ledger() {
         let latest = format!("/{DATABASE}/latest");
         let old = client.ask("GET", &latest, "").field("etag").to_owned();
         write(temp.path(), &format!("download{latest}"), b"go.sum database tree\n6\n");
+        until_it_is_looked_at_again();
         let new = client.ask("GET", &latest, &format!("If-None-Match: {old}\r\n"));
         assert_eq!((new.status, new.text()), (200, "go.sum database tree\n6\n"));
     }

@@ -64,11 +64,18 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
-    /// Serving a bundle of prometheus, beside nginx in three configurations (installs nginx and wrk)
+    /// Serving a bundle of prometheus and a mirror of a million versions, beside nginx in several configurations (installs
+    /// nginx and wrk)
     Server {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Parts to measure, all without
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<server::Part>,
+        /// Bundle of prometheus at level all, made where none is named
+        #[arg(long)]
+        bundle: Option<PathBuf>,
     },
     /// The part of a checksum database for 1,000 records from a slow server, its proof, and its size
     Slice {
@@ -110,7 +117,7 @@ fn main() -> ExitCode {
         Benchmark::Rehearse { rounds } => rehearse::run(rounds),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
-        Benchmark::Server { rounds } => server::run(rounds),
+        Benchmark::Server { rounds, only, bundle } => server::run(rounds, &only, bundle),
         Benchmark::Slice { rounds, real } => slice::run(rounds, real),
         Benchmark::FetchSlice { gosumdb, out } => slice::fetch(&gosumdb, &out),
         Benchmark::ProveLog { bundle } => slice::prove_log(&bundle),

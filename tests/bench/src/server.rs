@@ -1,201 +1,192 @@
-//! `modferry-server` beside nginx, on the files of a bundle of prometheus: small files, and zips of 1 MiB and more.
+//! `modferry-server` beside nginx: small files, zips, a mirror of a million versions, small files beside large ones, idle
+//! connections, and the real `go mod download`.
 //!
-//! The load comes from wrk over loopback. CPU time is that of the server's own processes, from their accounting in
-//! `/proc`; the load generator's is not in it.
+//! The load comes from wrk over loopback, in turn (A B A B ...). CPU time is that of the server's own processes, from their
+//! accounting in `/proc`; the load generator's is not in it.
+
+mod beside;
+mod client;
+mod contender;
+mod idle;
+mod load;
+mod many;
 
 use crate::measure::{say, say_machine, spread_of};
 use crate::project;
+use clap::ValueEnum;
+use contender::{Contender, NGINX_SMALL, NGINX_USUAL, NGINX_ZIPS};
+use load::Load;
 use modferry_harness::{Outcome, at, built};
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-/// How long one run of wrk takes.
-const SECONDS: u32 = 3;
-/// nginx as people run it, and with the settings that were found best for each kind of file (no single one wins both).
-const NGINX: [(&str, &str); 3] = [
-    ("nginx, usual", "sendfile on; access_log access.log;"),
-    (
-        "nginx, best for small files",
-        "sendfile off; access_log off; open_file_cache max=15000; open_file_cache_valid 60s;",
-    ),
-    ("nginx, best for zips", "sendfile on; tcp_nopush off; access_log off; open_file_cache max=15000;"),
-];
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Small files of a bundle, with and without an access log
+    Small,
+    /// Its zips of 1 MiB and more
+    Zips,
+    /// A mirror of a million versions: start, memory, small files
+    Many,
+    /// Small files beside two large ones, one worker
+    Beside,
+    /// Idle connections
+    Idle,
+    /// `go mod download` with an empty cache
+    Client,
+}
 
-pub(crate) fn run(rounds: usize) -> Outcome<()> {
+/// Measures the parts, all where none is named, on a bundle of prometheus, made first where none is given.
+pub(crate) fn run(rounds: usize, only: &[Part], bundle: Option<PathBuf>) -> Outcome<()> {
     install(&["nginx", "wrk"], &["nginx-light", "wrk"])?;
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     // nginx gives up root and must still get at the files.
     set_mode(directory.path(), 0o755)?;
-    let project = project::fetch(directory.path())?;
-    let bundle = directory.path().join("bundle");
-    let cache = directory.path().join("cache");
-    let mut command = Command::new(built::modferry_release()?);
-    command.args(["bundle", "--level", "all"]).arg(&project).arg("-o").arg(&bundle);
-    project::once({
-        command.env("XDG_CACHE_HOME", &cache);
-        command
-    })?;
     let server = built::server_release()?;
-    let small = urls(&bundle, |name, _| name.ends_with(".info") || name.ends_with(".mod"))?;
-    let zips = urls(&bundle, |name, bytes| name.ends_with(".zip") && bytes >= 1 << 20)?;
+    let wanted = |part| only.is_empty() || only.contains(&part);
     say_machine();
-    say(&format!("{} small files with 64 connections, {} zips with 8; wrk -t2, {SECONDS} s", small.len(), zips.len()));
-    for (kind, urls, connections) in [("small files", &small, 64), ("zips", &zips, 8)] {
-        let script = directory.path().join("urls.lua");
-        fs::write(&script, lua(urls)).map_err(at(&script))?;
-        let mut runs: Vec<Vec<Load>> = vec![Vec::new(); NGINX.len() + 1];
-        for round in 0..=rounds {
-            for (contender, runs) in runs.iter_mut().enumerate() {
-                let port = 18_100 + u16::try_from(contender).unwrap_or(0);
-                let running = match contender.checked_sub(1) {
-                    None => Running::modferry(server, &bundle, port)?,
-                    Some(nginx) => Running::nginx(directory.path(), &bundle, NGINX[nginx].1, port)?,
-                };
-                let load = running.load(&script, connections)?;
-                if round > 0 {
-                    runs.push(load);
-                }
-            }
-        }
-        say(&format!(
-            "| {kind} | CPU us/request | CPU s/GB | requests/s | MB/s | p50 | p99 | memory MiB |\n|---|---|---|---|---|---|---|---|"
-        ));
-        let names = std::iter::once("modferry-server").chain(NGINX.iter().map(|(name, _)| *name));
-        for (name, runs) in names.zip(&runs) {
-            let figures: [fn(&Load) -> f64; 7] = [
-                |load| load.cpu * 1e6 / load.requests,
-                |load| load.cpu * 1e9 / load.bytes,
-                |load| load.requests / load.seconds,
-                |load| load.bytes / load.seconds / 1e6,
-                |load| load.p50_ms,
-                |load| load.p99_ms,
-                |load| load.rss_mib,
-            ];
-            let cells: Vec<String> =
-                figures.iter().map(|figure| spread_of(runs.iter().map(figure).collect())).collect();
-            say(&format!("| {name} | {} |", cells.join(" | ")));
-        }
+    if wanted(Part::Many) {
+        many::run(server, directory.path(), rounds)?;
+    }
+    if wanted(Part::Beside) {
+        beside::run(server, directory.path(), rounds)?;
+    }
+    if wanted(Part::Idle) {
+        idle::run(server, directory.path())?;
+    }
+    if !(wanted(Part::Small) || wanted(Part::Zips) || wanted(Part::Client)) {
+        return Ok(());
+    }
+    let bundle = match bundle {
+        Some(bundle) => bundle,
+        None => made(directory.path())?,
+    };
+    if wanted(Part::Small) {
+        small(server, directory.path(), &bundle, rounds)?;
+    }
+    if wanted(Part::Zips) {
+        zips(server, directory.path(), &bundle, rounds)?;
+    }
+    if wanted(Part::Client) {
+        client::run(server, directory.path(), &bundle, rounds)?;
     }
     Ok(())
 }
 
-/// What one run of wrk came to.
-#[derive(Debug, Clone, Copy)]
-struct Load {
-    requests: f64,
-    bytes: f64,
-    seconds: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    /// Seconds of CPU of the server meanwhile.
-    cpu: f64,
-    rss_mib: f64,
+fn small(server: &Path, directory: &Path, bundle: &Path, rounds: usize) -> Outcome<()> {
+    let urls = urls(bundle, |name, _| name.ends_with(".info") || name.ends_with(".mod"))?;
+    say(&format!("\n{} small files, 64 connections; wrk -t2, {} s", urls.len(), load::SECONDS));
+    let script = load::script(directory, &urls)?;
+    let logged = directory.join("access.log");
+    let logged = logged.display().to_string();
+    let contenders = [
+        Contender::modferry(server, bundle, &[]),
+        Contender::modferry(server, bundle, &["--access-log", &logged]).named("modferry-server, access log"),
+        Contender::nginx(directory, bundle, &NGINX_USUAL),
+        Contender::nginx(directory, bundle, &NGINX_SMALL),
+        Contender::nginx(directory, bundle, &NGINX_ZIPS),
+    ];
+    let runs = compare(&contenders, &script, 64, rounds)?;
+    let cpu = |load: &Load| load.cpu * 1e6 / load.requests;
+    ratio("CPU per request / nginx, usual (writes a log, ours does not)", &runs[0], &runs[2], cpu, Bar::AtMost(0.55));
+    ratio("CPU per request, both with a log / nginx, usual", &runs[1], &runs[2], cpu, Bar::AtMost(0.55));
+    ratio("CPU per request / nginx, best for small files", &runs[0], &runs[3], cpu, Bar::AtMost(0.90));
+    ratio("CPU per request with an access log / without", &runs[1], &runs[0], cpu, Bar::None);
+    Ok(())
 }
 
-/// A server that is ended when dropped.
-struct Running {
-    child: Child,
-    port: u16,
+fn zips(server: &Path, directory: &Path, bundle: &Path, rounds: usize) -> Outcome<()> {
+    let urls = urls(bundle, |name, bytes| name.ends_with(".zip") && (1 << 20..=100 << 20).contains(&bytes))?;
+    say(&format!("\n{} zips of 1 MiB to 100 MiB, 8 connections; wrk -t2, {} s", urls.len(), load::SECONDS));
+    let script = load::script(directory, &urls)?;
+    let contenders = [
+        Contender::modferry(server, bundle, &[]),
+        Contender::nginx(directory, bundle, &NGINX_USUAL),
+        Contender::nginx(directory, bundle, &NGINX_SMALL),
+        Contender::nginx(directory, bundle, &NGINX_ZIPS),
+    ];
+    let runs = compare(&contenders, &script, 8, rounds)?;
+    let cpu = |load: &Load| load.cpu * 1e9 / load.bytes;
+    ratio("CPU per GB / nginx, usual", &runs[0], &runs[1], cpu, Bar::AtMost(0.35));
+    ratio("CPU per GB / nginx, best for zips", &runs[0], &runs[3], cpu, Bar::AtMost(1.0));
+    ratio("MB/s / nginx, best for zips", &runs[0], &runs[3], |load| load.bytes / load.seconds, Bar::AtLeast(1.1));
+    Ok(())
 }
 
-impl Running {
-    fn modferry(server: &Path, bundle: &Path, port: u16) -> Outcome<Self> {
-        let mut command = Command::new(server);
-        command.arg(bundle).args(["--listen", &format!("127.0.0.1:{port}")]);
-        Self::start(command, port)
-    }
-
-    fn nginx(directory: &Path, bundle: &Path, settings: &str, port: u16) -> Outcome<Self> {
-        let prefix = directory.join(format!("nginx-{port}"));
-        fs::create_dir_all(&prefix).map_err(at(&prefix))?;
-        let conf = prefix.join("nginx.conf");
-        let text = format!(
-            "daemon off; worker_processes 2; pid nginx.pid; error_log error.log;\n\
-             events {{ worker_connections 1024; }}\n\
-             http {{ default_type application/octet-stream; keepalive_requests 100000000; {settings}\n\
-             server {{ listen 127.0.0.1:{port} backlog=1024; root {}/download; }} }}\n",
-            bundle.display()
-        );
-        fs::write(&conf, text).map_err(at(&conf))?;
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(&prefix).args(["-e", "error.log", "-c"]).arg(&conf);
-        Self::start(command, port)
-    }
-
-    fn start(mut command: Command, port: u16) -> Outcome<Self> {
-        let child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{command:?}: {error}"))?;
-        let mut running = Self { child, port };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = running.child.try_wait().map_err(|error| error.to_string())?;
-            if ended.is_some() || Instant::now() > deadline {
-                return Err(format!("{command:?}: does not listen ({ended:?})"));
+/// Loads every contender once to warm up, then `rounds` times in turn, and prints the table.
+fn compare(contenders: &[Contender], script: &Path, connections: u32, rounds: usize) -> Outcome<Vec<Vec<Load>>> {
+    let mut runs: Vec<Vec<Load>> = vec![Vec::new(); contenders.len()];
+    for round in 0..=rounds {
+        for (contender, runs) in contenders.iter().zip(&mut runs) {
+            let load = contender.start()?.load(script, connections)?;
+            if round > 0 {
+                runs.push(load);
             }
-            thread::sleep(Duration::from_millis(10));
         }
-        Ok(running)
     }
-
-    fn load(&self, script: &Path, connections: u32) -> Outcome<Load> {
-        let before = self.cpu()?;
-        let mut wrk = Command::new("wrk");
-        wrk.args(["-t2", "--latency", &format!("-c{connections}"), &format!("-d{SECONDS}s"), "-s"]).arg(script);
-        let output =
-            wrk.arg(format!("http://127.0.0.1:{}", self.port)).output().map_err(|error| format!("wrk: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("FIGURES ")).ok_or_else(|| format!("wrk: {text}"))?;
-        let figures: Vec<f64> = line.split(' ').filter_map(|field| field.parse().ok()).collect();
-        let [requests, bytes, micros, p50, p99, errors] = figures[..] else { return Err(format!("wrk: {line}")) };
-        if errors > 0.0 {
-            return Err(format!("{errors} answers were errors: {text}"));
-        }
-        let rss_mib = self.sum(rss_mib)?;
-        let (p50_ms, p99_ms) = (p50 / 1e3, p99 / 1e3);
-        Ok(Load { requests, bytes, seconds: micros / 1e6, p50_ms, p99_ms, cpu: self.cpu()? - before, rss_mib })
+    say(
+        "| | CPU us/request | CPU s/GB | requests/s | MB/s | p50 ms | p99 ms | memory MiB |\n|---|---|---|---|---|---|---|---|",
+    );
+    for (contender, runs) in contenders.iter().zip(&runs) {
+        let figures: [fn(&Load) -> f64; 7] = [
+            |load| load.cpu * 1e6 / load.requests,
+            |load| load.cpu * 1e9 / load.bytes,
+            |load| load.requests / load.seconds,
+            |load| load.bytes / load.seconds / 1e6,
+            |load| load.p50_ms,
+            |load| load.p99_ms,
+            |load| load.rss_mib,
+        ];
+        let cells: Vec<String> = figures.iter().map(|figure| spread_of(runs.iter().map(figure).collect())).collect();
+        say(&format!("| {} | {} |", contender.name, cells.join(" | ")));
     }
+    Ok(runs)
+}
 
-    fn cpu(&self) -> Outcome<f64> {
-        self.sum(cpu_seconds)
-    }
+/// What a ratio has to reach.
+#[derive(Debug, Clone, Copy)]
+enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
+    None,
+}
 
-    /// Adds a figure up over the process and its children.
-    fn sum(&self, figure: fn(u32) -> Option<f64>) -> Outcome<f64> {
-        let parent = self.child.id();
-        let path = format!("/proc/{parent}/task/{parent}/children");
-        let children = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let pids = children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([parent]);
-        pids.map(|pid| figure(pid).ok_or_else(|| format!("/proc/{pid}: no accounting"))).sum()
+impl Bar {
+    fn verdict(self, figure: f64) -> String {
+        let (word, bar, met) = match self {
+            Self::AtMost(bar) => ("at most", bar, figure <= bar),
+            Self::AtLeast(bar) => ("at least", bar, figure >= bar),
+            Self::None => return String::new(),
+        };
+        format!("; bar {word} {bar}: {}", if met { "met" } else { "NOT MET" })
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // SIGTERM, so that nginx ends its workers.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
-    }
+/// Prints the ratio of two contenders, round by round.
+fn ratio(what: &str, a: &[Load], b: &[Load], figure: impl Fn(&Load) -> f64, bar: Bar) {
+    let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| figure(a) / figure(b)).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    let (least, greatest) = (ratios[0], ratios[ratios.len() - 1]);
+    say(&format!("- {what}: {median:.2} ({least:.2}-{greatest:.2}){}", bar.verdict(median)));
 }
 
-/// User and system time; the kernel counts it in hundredths of a second.
-fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / 100.0)
+/// Prints a figure with what it has to reach.
+fn figure(what: &str, figure: f64, unit: &str, bar: Bar) {
+    say(&format!("- {what}: {figure:.2} {unit}{}", bar.verdict(figure)));
 }
 
-fn rss_mib(pid: u32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
+/// A bundle of prometheus.
+fn made(directory: &Path) -> Outcome<PathBuf> {
+    let project = project::fetch(directory)?;
+    let (bundle, cache) = (directory.join("bundle"), directory.join("cache"));
+    let mut command = Command::new(built::modferry_release()?);
+    command.args(["bundle", "--level", "all"]).arg(&project).arg("-o").arg(&bundle);
+    command.env("XDG_CACHE_HOME", &cache);
+    project::once(command)?;
+    Ok(bundle)
 }
 
 /// Files of the bundle as URL paths, in the order of the walk.
@@ -212,19 +203,6 @@ fn urls(bundle: &Path, wanted: impl Fn(&str, u64) -> bool) -> Outcome<Vec<String
         }
     }
     Ok(urls)
-}
-
-/// Asks for the files at random, the same ones in each run, and prints the figures in one line.
-fn lua(urls: &[String]) -> String {
-    let list: String = urls.iter().map(|url| format!("  {url:?},\n")).collect();
-    format!(
-        "local urls = {{\n{list}}}\nmath.randomseed(1)\n\
-         request = function() return wrk.format(\"GET\", urls[math.random(#urls)]) end\n\
-         done = function(summary, latency, requests)\n\
-         local e = summary.errors\n\
-         io.write(string.format(\"FIGURES %d %d %d %d %d %d\\n\", summary.requests, summary.bytes, summary.duration,\n\
-         latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status))\nend\n"
-    )
 }
 
 /// Installs Debian packages where programs are missing.

@@ -1,0 +1,144 @@
+//! What both fronts do with a request: find what there is, ask the planner, and say where the bytes are.
+
+use crate::access_log::AccessLog;
+use crate::cache::{Cache, Kept, Known};
+use crate::connections::Timeouts;
+use crate::event::{Event, Events, Seldom};
+use crate::file_bytes::Patience;
+use crate::plan::{self, Request, Resource};
+use crate::response::{Body, Response, Status};
+use crate::site::{FileBytes, Found, Site};
+use crate::target::Prefix;
+use bytes::Bytes;
+use modferry_format::BundlePath;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) site: Site,
+    pub(crate) cache: Cache,
+    pub(crate) prefix: Prefix,
+    pub(crate) timeouts: Timeouts,
+    /// Whether what is not there is told.
+    pub(crate) tells_missing: bool,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) log: Option<Arc<AccessLog>>,
+    /// For what the system has run out of.
+    pub(crate) shortage: Seldom,
+    /// Whether no more requests are taken.
+    pub(crate) is_stopping: AtomicBool,
+}
+
+/// The bytes of a body.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Empty,
+    Bytes(Bytes),
+    File(Part),
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) file: Arc<File>,
+    pub(crate) bytes: Range<u64>,
+    /// What it is called when it cannot be read.
+    pub(crate) path: BundlePath,
+}
+
+impl Content {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(part) => part.bytes.end - part.bytes.start,
+        }
+    }
+}
+
+/// The key under which a file is kept.
+fn key(text: &str) -> Option<&str> {
+    text.strip_prefix("download")
+}
+
+/// What there is at a path: what is kept of it, or what a look finds. `WouldBlock` where a disk must be waited for, and may
+/// not.
+pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Found> {
+    let text = path.to_string();
+    let Some(key) = key(&text) else { return shared.site.look(path, patience) };
+    match shared.cache.known(key, Instant::now) {
+        Some(Known::Fresh(kept)) => return Ok(kept.found()),
+        Some(Known::Stale(kept, stamp)) => {
+            // From before the look: what changes after it is seen with the next one.
+            let now = Instant::now();
+            if shared.site.stamp(path, patience)? == Some(stamp) {
+                shared.cache.is_as_it_was(key, stamp, now);
+                return Ok(kept.found());
+            }
+            shared.cache.forget(key);
+        }
+        None => {}
+    }
+    let now = Instant::now();
+    let found = shared.site.look(path, patience)?;
+    if let Some(kept) = Kept::new(path, key, &found, now) {
+        shared.cache.keep(kept);
+    }
+    Ok(found)
+}
+
+/// The answer for a path, from what was found there.
+pub(crate) fn answer(
+    shared: &Shared,
+    request: &Request<'_>,
+    path: BundlePath,
+    found: io::Result<Found>,
+) -> (Response, Content) {
+    let Found { resource, bytes, .. } = found.unwrap_or_else(|error| {
+        let resource = if is_shortage(&error) { Resource::Busy } else { Resource::Unreadable };
+        if resource == Resource::Unreadable || shared.shortage.may_tell() {
+            shared.events.event(&Event::ReadFailed(&path, &error));
+        }
+        Found { resource, bytes: FileBytes::None, stamp: None }
+    });
+    let response = plan::answer(request, &path, &resource);
+    if shared.tells_missing && response.status == Status::NotFound {
+        shared.events.event(&Event::Missing(&path));
+    }
+    let content = match (&response.body, bytes) {
+        (Body::Content(part), FileBytes::Read(bytes)) => {
+            // The planner chose the part from these very bytes.
+            let end = bytes.len();
+            let place = |at: u64| usize::try_from(at).unwrap_or(end).min(end);
+            Content::Bytes(bytes.slice(place(part.start)..place(part.end)))
+        }
+        (Body::Content(part), FileBytes::File(file)) => Content::File(Part { file, bytes: part.clone(), path }),
+        _ => text_of(&response),
+    };
+    (response, content)
+}
+
+/// The body of an answer that needs no file.
+pub(crate) fn text_of(response: &Response) -> Content {
+    match &response.body {
+        Body::Text(text) => Content::Bytes(text.clone().into()),
+        Body::Empty | Body::Content(_) => Content::Empty,
+    }
+}
+
+/// Whether the system has run out of something that comes back.
+#[cfg(unix)]
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
+}
+
+#[cfg(not(unix))]
+fn is_shortage(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+}

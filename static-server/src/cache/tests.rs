@@ -1,0 +1,145 @@
+#![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
+use super::*;
+use crate::file_bytes::Patience;
+use crate::site::Site;
+use modferry_format::ledger::{Ledger, Line};
+use modferry_format::{BundleId, FileSha256};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const MOD: &str = "/ex.org/a/@v/v1.0.0.mod";
+const LIST: &str = "/ex.org/a/@v/list";
+
+fn site(root: &Path) -> Site {
+    fs::create_dir_all(root.join("ledger")).unwrap();
+    fs::create_dir_all(root.join("download/ex.org/a/@v")).unwrap();
+    fs::write(root.join("download").join(&MOD[1..]), "module ex.org/a\n").unwrap();
+    fs::write(root.join("download").join(&LIST[1..]), "v1.0.0\n").unwrap();
+    let zip = vec![1; 70_000];
+    fs::write(root.join("download/ex.org/a/@v/v1.0.0.zip"), &zip).unwrap();
+    let mut ledger = Ledger::default();
+    ledger.add(Line {
+        sha256: FileSha256::of(&zip),
+        size: 70_000,
+        h1: None,
+        bundle: BundleId::of(b"bundle"),
+        name: "@v/v1.0.0.zip".to_owned(),
+    });
+    fs::create_dir_all(root.join("ledger/ex.org/a")).unwrap();
+    fs::write(root.join("ledger/ex.org/a/@sums"), ledger.to_string()).unwrap();
+    Site::open(root).unwrap()
+}
+
+fn path(key: &str) -> BundlePath {
+    format!("download{key}").parse().unwrap()
+}
+
+fn kept(site: &Site, key: &str, now: Instant) -> Kept {
+    let path = path(key);
+    Kept::new(&path, key, &site.look(&path, Patience::Wait).unwrap(), now).unwrap()
+}
+
+/// One of `bytes` bytes that was never a file.
+fn made(key: &str, bytes: usize) -> Kept {
+    Kept {
+        text: [key.as_bytes(), &vec![b'x'; bytes]].concat().into(),
+        key_bytes: u16::try_from(key.len()).unwrap(),
+        tag_bytes: 0,
+        class: Class::of(&path(MOD)),
+        size: bytes as u64,
+        file: None,
+        checked: None,
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_was_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let (site, cache, now) = (site(temp.path()), Cache::new(1 << 20, 64), Instant::now());
+    for key in [MOD, LIST, "/ex.org/a/@v/v1.0.0.zip"] {
+        let found = site.look(&path(key), Patience::Wait).unwrap();
+        cache.keep(kept(&site, key, now));
+        let Some(Known::Fresh(kept)) = cache.known(key, || now) else { panic!("{key}") };
+        assert_eq!(kept.found().resource, found.resource, "{key}");
+        match (&kept.found().bytes, &found.bytes) {
+            (FileBytes::Read(kept), FileBytes::Read(found)) => assert_eq!(kept, found),
+            (FileBytes::File(_), FileBytes::File(_)) => {}
+            other => panic!("{key}: {other:?}"),
+        }
+        assert!(cache.with(&key.as_bytes()[1..], || now, |_| ()).is_none());
+        cache.forget(key);
+        assert!(cache.known(key, || now).is_none());
+    }
+}
+
+#[test]
+fn what_can_change_or_go_is_fresh_for_a_second_and_the_rest_for_good() {
+    let temp = tempfile::tempdir().unwrap();
+    let (site, cache, now) = (site(temp.path()), Cache::new(1 << 20, 64), Instant::now());
+    let later = now + RECHECK_AFTER;
+    let almost = later.checked_sub(Duration::from_millis(1)).unwrap();
+    for (key, is_for_good) in [(MOD, true), (LIST, false), ("/ex.org/a/@v/v1.0.0.zip", false)] {
+        cache.keep(kept(&site, key, now));
+        assert!(cache.with(key.as_bytes(), || almost, |_| ()).is_some(), "{key}");
+        assert_eq!(cache.with(key.as_bytes(), || later, |_| ()).is_some(), is_for_good, "{key}");
+        if let Some(Known::Stale(_, stamp)) = cache.known(key, || later) {
+            assert_eq!(site.stamp(&path(key), Patience::Wait).unwrap(), Some(stamp), "{key}");
+            cache.is_as_it_was(key, stamp, later);
+        }
+        assert!(cache.with(key.as_bytes(), || later, |_| ()).is_some(), "{key}");
+    }
+    // A new file of the same size in the place of the old one is another state.
+    let Some(Known::Stale(_, stamp)) = cache.known(LIST, || later + RECHECK_AFTER) else { panic!("not stale") };
+    let (new, old) = (temp.path().join("new"), temp.path().join("download").join(&LIST[1..]));
+    fs::write(&new, "v1.0.1\n").unwrap();
+    fs::rename(new, old).unwrap();
+    assert_ne!(site.stamp(&path(LIST), Patience::Wait).unwrap(), Some(stamp));
+}
+
+#[test]
+fn never_more_is_kept_than_was_allowed_and_what_is_asked_for_stays() {
+    let now = Instant::now();
+    let most = 1 << 20;
+    let cache = Cache::new(most, 64);
+    cache.keep(made("/hot", 1000));
+    for number in 0..20_000 {
+        cache.keep(made(&format!("/{number}"), number % 2000));
+        assert!(cache.with(b"/hot", || now, |_| ()).is_some(), "{number}");
+        let kept: u64 = cache.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum();
+        assert!(kept <= most, "{number}: {kept}");
+    }
+    for shard in &cache.shards {
+        let shard = shard.lock().unwrap();
+        let counted: u64 = shard.slots.iter().flatten().map(|slot| slot.kept.weight()).sum();
+        assert_eq!(counted, shard.bytes);
+        assert!(counted > most / SHARDS as u64 / 2, "it is used");
+        assert_eq!(shard.slots.iter().flatten().count(), shard.slots_of.len());
+    }
+    // The largest that is kept, and one more; and a cache of nothing keeps nothing.
+    let large = (most / SHARDS as u64 / 4 - OVERHEAD) as usize - 2;
+    for (bytes, is_kept) in [(large, true), (large + 1, false)] {
+        cache.keep(made("/l", bytes));
+        assert_eq!(cache.with(b"/l", || now, |_| ()).is_some(), is_kept, "{bytes}");
+        cache.forget("/l");
+    }
+    let none = Cache::new(0, 0);
+    none.keep(made("/a", 0));
+    assert!(none.with(b"/a", || now, |_| ()).is_none());
+}
+
+#[test]
+fn no_more_files_are_open_than_were_allowed() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let cache = Cache::new(1 << 20, 16);
+    for number in 0..1000 {
+        cache.keep(made(&format!("/small{number}"), 10));
+        cache.keep(Kept { file: Some(Arc::clone(&file)), ..made(&format!("/{number}"), 0) });
+    }
+    let open: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().open.len()).sum();
+    assert_eq!(open, 16);
+    assert_eq!(Arc::strong_count(&file), 17);
+    let small: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().slots_of.len()).sum();
+    assert_eq!(small, 1016, "small files do not go for them");
+}
