@@ -45,7 +45,7 @@ pub(crate) struct Common {
     /// Whether to use colors
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
-    /// Threads for hashing [default: one per processor]
+    /// Requests at a time, and threads for hashing [default: 16 requests, 32 to a checksum database, and a thread per processor]
     #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
 }

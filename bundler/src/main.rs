@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         environment,
         now: jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default(),
         jobs: cli.common.jobs.map_or(processors, usize::from),
+        requests: cli.common.jobs.map(usize::from),
         progress: &console,
         interrupt,
     };
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 /// clap knows `--version` as text alone.
 fn json_version(environment: Environment) -> ExitCode {
     let (now, interrupt) = (jiff::Timestamp::default(), Interrupt::default());
-    let context = Context { environment, now, jobs: 1, progress: &Silent, interrupt };
+    let context = Context { environment, now, jobs: 1, requests: None, progress: &Silent, interrupt };
     let written = writeln!(std::io::stdout().lock(), "{}", commands::version(&context));
     ExitCode::from(if written.is_ok() { 0 } else { 2 })
 }
