@@ -276,9 +276,11 @@ impl Ran {
     /// What its error says, without what no two runs have in common.
     pub(crate) fn causes(&self) -> String {
         let mut text = format!("{:#}", self.error).replace(&self.root, "ROOT");
-        for (sign, is_varying) in
-            [("127.0.0.1:", char::is_ascii_digit as fn(&char) -> bool), ("/run-", char::is_ascii_alphanumeric)]
-        {
+        for (sign, is_varying) in [
+            ("127.0.0.1:", char::is_ascii_digit as fn(&char) -> bool),
+            ("localhost:", char::is_ascii_digit),
+            ("/run-", char::is_ascii_alphanumeric),
+        ] {
             let mut parts = text.split(sign).map(str::to_owned).collect::<Vec<_>>();
             for part in parts.iter_mut().skip(1) {
                 *part = part.trim_start_matches(|c: char| is_varying(&c)).to_owned();
