@@ -44,7 +44,7 @@ pub(crate) struct Common {
     /// Whether to use colors
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
-    /// Threads for hashing [default: one per processor]
+    /// Requests at a time, and threads for hashing [default: 16 requests, 32 to a checksum database, and a thread per processor]
     #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
 }
@@ -74,6 +74,12 @@ pub(crate) enum Command {
     /// The process of a rehearsal that leaves the network
     #[command(hide = true)]
     RehearseInside,
+    /// The process that removes the directory of a run which has ended
+    #[command(hide = true)]
+    RemoveLeftovers {
+        /// The directory
+        dir: PathBuf,
+    },
     /// Show what is in a bundle, from which roots, and how big it is; or what came into a mirror, and when
     Show(Show),
     /// Show which root brings a module into a bundle, and through which requirements
@@ -90,8 +96,9 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Modules come from where the go command of this machine gets them: GOPROXY, GOPRIVATE, GOSUMDB, \
-GOAUTH, .netrc and version control work as they do for go. Files of this machine's module cache are used again. The \
-project is never written to.\n\nSOURCE_DATE_EPOCH sets the time that the bundle states; the same inputs then give the \
+.netrc and version control work as they do for go. What only a command of GOAUTH has a password for is left to go; the \
+checksum database and --go cannot be had in that way. Files of this machine's module cache are used again. The project is \
+never written to.\n\nSOURCE_DATE_EPOCH sets the time that the bundle states; the same inputs then give the \
 same bytes.\n\nExamples:\n  modferry bundle -o drive/hello            the module in the current directory\n  modferry bundle ./api ./worker -o drive/b1   two modules\n  \
 modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \
 modferry bundle github.com/spf13/cobra@latest -o drive/cobra\n  \
@@ -279,12 +286,14 @@ pub(crate) struct Rehearse {
     after_help = "The command runs as it is, with GOPROXY at a proxy on loopback and an empty module cache, so that it asks for everything. \
 A go.sum as output is a root of modferry bundle: exactly what was asked for, held to the hashes of what the command got. What go gets \
 past its proxy (direct, GONOPROXY) is not seen.\n\nExamples:\n  \
-modferry record -o roots.sum -- bazel build //...\n  \
-modferry bundle roots.sum -o drive/bazel"
+modferry record -o drive/bazel -- bazel build //...   straight into a bundle\n  \
+modferry record -o roots.sum -- bazel build //...     a root for later\n  \
+modferry bundle roots.sum . -o drive/all              with others"
 )]
 pub(crate) struct Record {
-    /// What to write: NAME.sum, a go.sum; or NAME.txt, a list of MODULE@VERSION for modferry bundle @NAME.txt
-    #[arg(long = "output", short, value_name = "FILE")]
+    /// What to make: NAME.sum, a go.sum; NAME.txt, a list of MODULE@VERSION for modferry bundle @NAME.txt; else a bundle of what
+    /// was asked for, a directory or NAME.tar
+    #[arg(long = "output", short, value_name = "OUT")]
     pub(crate) out: PathBuf,
     /// The command
     #[arg(last = true, value_name = "COMMAND", required = true)]

@@ -1,11 +1,12 @@
 //! From the command line to the library, and from its answers to the console.
 
+mod record;
 mod verify;
 
 use crate::cli::{self, Cli, Command};
 use crate::console::Console;
 use crate::from_recipe;
-use modferry::bundle::{self, Output, Summary};
+use modferry::bundle::{self, GoChoice, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::{self, Carrier};
 use modferry::context::{Context, Event};
@@ -13,6 +14,7 @@ use modferry::env::{self, Form};
 use modferry::error::{Error, ErrorKind, Result, Warning};
 use modferry::go_command;
 use modferry::import;
+use modferry::leftovers::remove_leftovers;
 use modferry::mirror::{self, WhenLocked};
 use modferry::rehearse::rehearse;
 use modferry::show::{show, show_mirror};
@@ -26,13 +28,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What `--version --json` prints: also the format, and the go command that `bundle` would use here.
-pub(crate) fn version(context: &Context<'_>) -> String {
-    let go = go_command::find(&context.environment).and_then(|program| {
+/// What `--version --json` prints: also the format, and the go command that `bundle` would use here, with this `--go`.
+pub(crate) fn version(go: Option<&str>, context: &Context<'_>) -> String {
+    let of_program = |program: &Path| {
         let current = std::env::current_dir().unwrap_or_default();
-        go_command::settings(&program, &current, &context.environment, &context.interrupt)
-    });
-    let go = go.ok().map(|settings| settings.version().to_owned());
+        let settings = go_command::settings(program, &current, &context.environment, &context.interrupt);
+        settings.ok().map(|settings| settings.version().to_owned())
+    };
+    let go = match go.map(str::parse) {
+        Some(Ok(GoChoice::Path(path))) => of_program(&path),
+        // What would be fetched, or was.
+        Some(Ok(GoChoice::Version(version))) => Some(format!("go{version}")),
+        Some(Err(_)) => None,
+        None => go_command::find(&context.environment).ok().and_then(|program| of_program(&program)),
+    };
     json!({ "ok": true, "version": env!("CARGO_PKG_VERSION"), "format": FORMAT, "draft": DRAFT, "go": go }).to_string()
 }
 
@@ -56,10 +65,14 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             console.result(&report, &report.to_string()).map_err(|error| output_error(&error))?;
             return Ok(ExitCode::from(u8::from(!report.ok)));
         }
-        Command::Record(of) => return record(of, context, console),
+        Command::Record(of) => return record::run(of, context, console),
         Command::RehearseInside => {
             let held = modferry::rehearse::inside(&mut io::stdin().lock(), &mut io::stdout().lock());
             return held.map(|()| ExitCode::SUCCESS).map_err(|error| output_error(&error));
+        }
+        Command::RemoveLeftovers { dir } => {
+            let removed = remove_leftovers(dir);
+            return removed.map(|()| ExitCode::SUCCESS).map_err(|error| Error::io(dir, "could not be removed", &error));
         }
         Command::Show(of) if mirror::is_mirror(&of.path) => {
             let shown = show_mirror(&of.path)?;
@@ -108,38 +121,6 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
     };
     written.map_err(|error| output_error(&error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Records a command; its own failure is told once what it asked for is written.
-fn record(arguments: &cli::Record, context: &Context<'_>, console: &Console) -> Result<ExitCode> {
-    let is_list = match arguments.out.extension().and_then(|extension| extension.to_str()) {
-        Some("txt") => true,
-        Some("sum") => false,
-        _ => {
-            let message = format!("{}: its name says nothing of what to write", arguments.out.display());
-            return Err(Error::new(ErrorKind::Usage, message).hint("name it NAME.sum or NAME.txt"));
-        }
-    };
-    let here =
-        std::env::current_dir().map_err(|error| Error::io(Path::new("."), "the current directory is gone", &error))?;
-    let options = modferry::record::Options { command: arguments.command.clone(), current_dir: here };
-    let recorded = modferry::record::record(&options, context)?;
-    let text = if is_list { recorded.roots() } else { recorded.sums.clone() };
-    modferry::record::Recorded::write(&text, &arguments.out)?;
-    let out = arguments.out.display();
-    let next = if is_list { format!("@{out}") } else { out.to_string() };
-    let told = format!(
-        "{out}: {} and {} of other versions, {} answered as absent\nnext: modferry bundle {next} -o OUT\n",
-        count(recorded.zips, "whole version"),
-        count(recorded.go_mods, "go.mod file"),
-        recorded.absent
-    );
-    console.result(&recorded, &told).map_err(|error| output_error(&error))?;
-    if !recorded.ok {
-        let code = recorded.code.map_or_else(|| "by a signal".to_owned(), |code| format!("with exit code {code}"));
-        console.verdict(&format!("{}: ended {code}; what it asked for until then is recorded", arguments.command[0]));
-    }
-    Ok(ExitCode::from(u8::from(!recorded.ok)))
 }
 
 fn rehearse_options(arguments: &cli::Rehearse) -> Result<modferry::rehearse::Options> {

@@ -137,6 +137,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Threads for hashing.
     pub jobs: usize,
+    /// Requests at a time; none means what is best for what is asked.
+    pub requests: Option<usize>,
     /// Where to tell about the work.
     pub progress: &'a dyn Progress,
     /// How to be stopped.

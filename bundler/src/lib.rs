@@ -10,7 +10,7 @@
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
 //! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
-//! - work: [`work_space`], [`work_queue`], [`jobs`], [`tape`], `lanes` (SHA-256)
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], [`tape`], `lanes` (SHA-256)
 
 mod beneath;
 pub mod bundle;
@@ -30,6 +30,7 @@ mod heads_file;
 pub mod import;
 pub mod jobs;
 mod lanes;
+pub mod leftovers;
 mod lines;
 mod listing;
 pub mod manifest_reader;

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         environment,
         now: jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default(),
         jobs: cli.common.jobs.map_or(processors, usize::from),
+        requests: cli.common.jobs.map(usize::from),
         progress: &console,
         interrupt,
     };
@@ -54,7 +55,15 @@ fn main() -> ExitCode {
 /// clap knows `--version` as text alone.
 fn json_version(environment: Environment) -> ExitCode {
     let (now, interrupt) = (jiff::Timestamp::default(), Interrupt::default());
-    let context = Context { environment, now, jobs: 1, progress: &Silent, interrupt };
-    let written = writeln!(std::io::stdout().lock(), "{}", commands::version(&context));
+    let context = Context { environment, now, jobs: 1, requests: None, progress: &Silent, interrupt };
+    let go = chosen_go(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
+    let written = writeln!(std::io::stdout().lock(), "{}", commands::version(go.as_deref(), &context));
     ExitCode::from(if written.is_ok() { 0 } else { 2 })
+}
+
+/// What `--go` says; clap reads no further than `--version`.
+fn chosen_go(arguments: impl Iterator<Item = String>) -> Option<String> {
+    let mut arguments = arguments.skip_while(|word| word != "--go" && !word.starts_with("--go="));
+    let flag = arguments.next()?;
+    flag.strip_prefix("--go=").map(str::to_owned).or_else(|| arguments.next())
 }

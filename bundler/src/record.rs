@@ -5,7 +5,8 @@
 //! from the proxies of GOPROXY.
 //!
 //! What comes out is a go.sum: each version with the h1 of what the command got, its zip or its go.mod alone. As a root of
-//! `modferry bundle` that is exactly what was asked for, held to these hashes. What go gets past its proxy is not seen: `direct`,
+//! `modferry bundle` that is exactly what was asked for, held to these hashes. Branches and hashes that were asked for stand beside
+//! it, as roots such as `MODULE@main`: a go.sum has no place for them. What go gets past its proxy is not seen: `direct`,
 //! and modules of GONOPROXY.
 
 mod proxy;
@@ -14,13 +15,17 @@ use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::fetch::proxy_list::ProxyList;
 use crate::go_command;
+use crate::jobs;
+use crate::leftovers::Leftovers;
 use crate::module_cache;
-use modferry_format::ModuleVersion;
+use crate::module_zip::Prover;
+use crate::source::Source;
 use modferry_format::go_sum::{Line, Subject};
-use proxy::Proxy;
+use modferry_format::{H1, ModuleVersion};
+use proxy::{Files, Proxy};
 use serde::Serialize;
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,6 +36,8 @@ pub struct Options {
     pub command: Vec<String>,
     /// Where it runs.
     pub current_dir: PathBuf,
+    /// This program, which is started once more to remove what is left in the end.
+    pub program: PathBuf,
 }
 
 /// What was recorded.
@@ -46,6 +53,8 @@ pub struct Recorded {
     pub go_mods: u64,
     /// What it asked for that was nowhere.
     pub absent: u64,
+    /// Branches, tags and hashes that it asked for, as `MODULE@NAME`.
+    pub aliases: BTreeSet<String>,
     /// The text of a go.sum.
     #[serde(skip)]
     pub sums: String,
@@ -61,10 +70,7 @@ pub fn record(options: &Options, context: &Context<'_>) -> Result<Recorded> {
     };
     let go = go_command::find(&context.environment)?;
     let settings = go_command::settings(&go, &options.current_dir, &context.environment, &context.interrupt)?;
-    let work = tempfile::Builder::new()
-        .prefix("modferry-record-")
-        .tempdir()
-        .map_err(|error| Error::io(&std::env::temp_dir(), "no directory could be made in it", &error))?;
+    let work = Leftovers::create(&options.program)?;
     let proxies = ProxyList::parse(settings.get("GOPROXY"));
     if proxies.entries.is_empty() {
         let message = format!("GOPROXY: is {:?}, which names no proxy", settings.get("GOPROXY"));
@@ -75,13 +81,14 @@ pub fn record(options: &Options, context: &Context<'_>) -> Result<Recorded> {
     let is_direct = proxies.is_direct;
     let users = module_cache::download_dir(Path::new(settings.get("GOMODCACHE")));
     let store = work.path().join("files");
+    let modules = work.path().join("modules");
     let proxy = Proxy { proxies, users, store, context, settings: &settings };
     let (status, seen) = proxy.during(|url| {
         context.progress.event(Event::Note(&format!("recording {}", options.command.join(" "))));
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&options.current_dir).env_clear().envs(context.environment.iter());
         command.env("GOPROXY", if is_direct { format!("{url},direct") } else { url.to_owned() });
-        command.env("GOMODCACHE", work.path().join("modules"));
+        command.env("GOMODCACHE", &modules);
         let flags = format!("{} -modcacherw", settings.get("GOFLAGS"));
         command.env("GOFLAGS", flags.trim_start()).status().map_err(|error| {
             Error::new(ErrorKind::Usage, format!("{program}: could not be run")).because(error.to_string())
@@ -95,30 +102,49 @@ pub fn record(options: &Options, context: &Context<'_>) -> Result<Recorded> {
         context.progress.event(Event::Warning(&Warning::new(message, Some(hint))));
     }
     let line = |subject, h1: &_| Line { subject, h1: *h1 }.to_string() + "\n";
-    let mut sums = String::new();
-    let (mut zips, mut go_mods) = (0, 0);
+    let zips_of = |(version, files): (&ModuleVersion, &Files)| Some((version.clone(), files.zip.clone()?));
+    let zips: Vec<(ModuleVersion, PathBuf)> = seen.versions.iter().filter_map(zips_of).collect();
+    let zips = jobs::map(context.jobs, zips, |prover, (version, zip)| h1_of(version, zip, &modules, prover));
+    let mut h1s = BTreeMap::new();
+    for ((version, _), h1) in zips {
+        // One that is refused is refused again when it is bundled.
+        h1s.extend(h1?.map(|h1| (version, h1)));
+    }
+    let (mut sums, mut go_mods) = (String::new(), 0);
     for (version, files) in &seen.versions {
-        match (&files.zip, &files.go_mod) {
-            (Some(zip), _) => {
-                zips += 1;
-                sums.push_str(&line(Subject::Zip(version.clone()), zip));
-            }
-            (None, Some(_)) => go_mods += 1,
-            (None, None) => {}
+        match h1s.get(version) {
+            Some(zip) => sums.push_str(&line(Subject::Zip(version.clone()), zip)),
+            None => go_mods += u64::from(files.go_mod.is_some()),
         }
         if let Some(go_mod) = &files.go_mod {
             sums.push_str(&line(Subject::GoMod(version.clone()), go_mod));
         }
     }
-    let versions = seen.versions.iter().filter(|(_, files)| files.zip.is_some()).map(|(version, _)| version.clone());
-    let (ok, code) = (status.success(), status.code());
-    Ok(Recorded { ok, code, zips, go_mods, absent: seen.absent, sums, versions: versions.collect() })
+    let (ok, code, zips) = (status.success(), status.code(), h1s.len() as u64);
+    let versions: BTreeSet<ModuleVersion> = h1s.into_keys().collect();
+    Ok(Recorded { ok, code, zips, go_mods, absent: seen.absent, aliases: seen.aliases, sums, versions })
+}
+
+/// The h1 of a zip that the command got: what go wrote down when it unpacked it, else made here; none of a bad zip.
+fn h1_of(version: &ModuleVersion, zip: &Path, modules: &Path, prover: &mut Prover) -> Result<Option<H1>> {
+    let of_go = module_cache::zip_file(modules, version).with_extension("ziphash");
+    if let Some(h1) = fs::read_to_string(of_go).ok().and_then(|text| text.trim().parse().ok()) {
+        return Ok(Some(h1));
+    }
+    let mut prove = || {
+        let file = File::open(zip)?;
+        let size = file.metadata()?.len();
+        prover.prove(version, &Source::whole(file, size), size, None)
+    };
+    let proof = prove().map_err(|error| Error::io(zip, "could not be read, to be hashed", &error))?;
+    Ok(proof.h1.ok())
 }
 
 impl Recorded {
     /// A list of roots, one per line, as `@FILE` takes it.
     pub fn roots(&self) -> String {
-        self.versions.iter().map(|version| format!("{version}\n")).collect()
+        let versions = self.versions.iter().map(ToString::to_string);
+        versions.chain(self.aliases.iter().cloned()).map(|root| root + "\n").collect()
     }
 
     /// Writes a text beside its place and gives it its name.

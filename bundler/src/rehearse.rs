@@ -10,11 +10,15 @@
 //! go has a module cache of its own, empty at first and shared by the commands: what one has fetched came from the bundle, too.
 //! Nothing of this machine's module cache, go.env and GOFLAGS is there; compiled packages are.
 
+mod copies;
 mod inside;
+mod places;
 mod plan;
 
 pub use inside::inside;
 pub use plan::Place;
+
+use places::Places;
 
 use crate::carrier::Directory;
 use crate::context::{Context, Event};
@@ -22,12 +26,13 @@ use crate::env::{self, GoSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command;
 use crate::head::Head;
+use crate::leftovers::Leftovers;
 use crate::mirror;
 use modferry_format::header::{Header, Level};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What to rehearse.
@@ -98,8 +103,11 @@ pub struct Done {
 pub struct Missing {
     /// Its path in a bundle.
     pub path: String,
-    /// Arguments of `modferry bundle` that bring it.
-    pub add: String,
+    /// Arguments of `modferry bundle` that bring it, beside those that the bundle was made with; each by itself is enough.
+    pub add: Vec<String>,
+    /// What else is to be known of it, or nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// What the process inside is told.
@@ -109,6 +117,8 @@ struct Plan {
     serve: PathBuf,
     /// Where copies and caches are made.
     work: PathBuf,
+    /// What texts do not say.
+    places: Places,
     denied: Denied,
     /// The environment of all commands, without GOPROXY.
     variables: Vec<(String, String)>,
@@ -181,10 +191,7 @@ pub fn rehearse(options: &Options, context: &Context<'_>) -> Result<Report> {
 pub(crate) fn of(subject: &Subject, options: &Options, context: &Context<'_>) -> Result<Report> {
     let program = go_command::find(&context.environment)?;
     let settings = go_command::settings(&program, &options.current_dir, &context.environment, &context.interrupt)?;
-    let work = tempfile::Builder::new()
-        .prefix("modferry-rehearsal-")
-        .tempdir()
-        .map_err(|error| Error::io(&std::env::temp_dir(), "no directory could be made in it", &error))?;
+    let work = Leftovers::create(&options.program)?;
     let planned = plan::plan(subject, options, work.path(), &settings, context)?;
     let mut plan = planned.plan;
     let results = match run(&plan, options, context)? {
@@ -279,6 +286,14 @@ impl Report {
     }
 }
 
+/// What brings it.
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bring it: modferry bundle ... {}", self.add.join("  or: ... "))?;
+        if self.note.is_empty() { Ok(()) } else { write!(f, "  ({})", self.note) }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut root = None;
@@ -294,7 +309,7 @@ impl fmt::Display for Report {
                 continue;
             }
             for missing in &done.missing {
-                writeln!(f, "         missing {}\n           bring it: modferry bundle {}", missing.path, missing.add)?;
+                writeln!(f, "         missing {}\n           {missing}", missing.path)?;
             }
             if done.missing.is_empty() {
                 writeln!(f, "         no file was missing: it fails for a reason of its own")?;
@@ -315,9 +330,4 @@ impl fmt::Display for Report {
             _ => writeln!(f, "{failed} of {all} commands failed with {}, {how}", self.go),
         }
     }
-}
-
-/// Removes the parts of a text that name places of this machine.
-fn without_paths(text: &str, places: &[(&Path, &str)]) -> String {
-    places.iter().fold(text.to_owned(), |text, (place, name)| text.replace(&*place.to_string_lossy(), name))
 }

@@ -85,6 +85,15 @@ fn slow_and_oddly_framed_answers_are_answers() {
 }
 
 #[test]
+fn so_many_requests_are_made_at_a_time() {
+    for (jobs, at_once) in [("1", 1), ("3", 3), ("16", ZIPS.len() as u64)] {
+        let proxy = proxy([Rule::always(".zip", Behaviour::Slow(700 * MILLISECOND))]);
+        Site::new().bundle_with_jobs(jobs, &proxy.url()).is(reference());
+        assert_eq!(proxy.most_zips_at_once(), at_once, "--jobs {jobs}");
+    }
+}
+
+#[test]
 fn what_passes_is_asked_for_again() {
     let zip = format!("{B}.zip");
     let date = "Wed, 21 Oct 2099 07:28:00 GMT";

@@ -32,6 +32,7 @@ fn verify_by(mirror: &Path, depth: Depth, database_keys: Vec<VerifierKey>) -> Re
         environment: Environment::default(),
         now: "2024-01-02T03:04:05Z".parse().unwrap(),
         jobs: 2,
+        requests: None,
         progress: &Silent,
         interrupt: Interrupt::default(),
     };

@@ -31,10 +31,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Zips fetched at a time; more brings nothing (closure.md 6).
-pub(crate) const REQUESTS: usize = 16;
+/// Zips fetched at a time, unless the user says another number; more brings nothing (measured).
+const REQUESTS: usize = 16;
 /// Times that a proxy is asked for a zip before it is left to go.
 pub(super) const ATTEMPTS: u32 = 4;
+
+/// How many zips are fetched at a time.
+pub(crate) fn requests(context: &Context<'_>) -> usize {
+    context.requests.unwrap_or(REQUESTS)
+}
 
 /// What is made of a zip where go would unpack it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +81,8 @@ struct Done {
 impl<'a> Ahead<'a> {
     pub(crate) fn new(settings: &Settings, module_cache: &'a Path, context: &'a Context<'a>) -> Self {
         let patience = crate::fetch::Patience::default();
-        let reader = Reader::new(&context.environment, settings.get("GOAUTH"), patience, REQUESTS, &context.interrupt);
+        let requests = requests(context);
+        let reader = Reader::new(&context.environment, settings.get("GOAUTH"), patience, requests, &context.interrupt);
         let database = settings.database_key().ok().flatten().map(|key| key.name().to_string());
         Self {
             proxies: ProxyList::parse(settings.get("GOPROXY")),
@@ -121,7 +127,7 @@ impl<'a> Ahead<'a> {
             self.context.progress.event(Event::Progress { done, total, bytes, current: &current });
             Ok(())
         };
-        let results = self.reader.stoppable(|| jobs::map(REQUESTS, wanted, work));
+        let results = self.reader.stoppable(|| jobs::map(requests(self.context), wanted, work));
         results.into_iter().try_for_each(|(_, result)| result)
     }
 
@@ -140,7 +146,7 @@ impl<'a> Ahead<'a> {
             }
             Ok(None)
         };
-        let sizes = self.reader.stoppable(|| jobs::map(REQUESTS, versions.to_vec(), size));
+        let sizes = self.reader.stoppable(|| jobs::map(requests(self.context), versions.to_vec(), size));
         sizes.into_iter().filter_map(|(_, size)| size.transpose()).collect()
     }
 
@@ -219,7 +225,7 @@ impl<'a> Ahead<'a> {
         expected: &[H1],
     ) -> Result<Option<(Proof, H1)>> {
         let failed = |error: &io::Error| Error::io(partial, "could not be written", error);
-        if self.outages.load(Ordering::Relaxed) >= REQUESTS as u64 {
+        if self.outages.load(Ordering::Relaxed) >= requests(self.context) as u64 {
             return Ok(None);
         }
         for Entry { url, may_fail } in &self.proxies.entries {

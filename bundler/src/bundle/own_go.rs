@@ -10,7 +10,7 @@
 
 use crate::beneath::Beneath;
 use crate::bundle::ahead::Trees;
-use crate::bundle::ahead::{Ahead, REQUESTS};
+use crate::bundle::ahead::{Ahead, requests};
 use crate::bundle::toolchains::{Platform, module_version};
 use crate::context::{Context, Environment, Event};
 use crate::database;
@@ -114,7 +114,7 @@ fn fetch(toolchain: &ModuleVersion, settings: &Settings, work: &Path, context: &
         heads: &[],
         caches: &[],
         out: &work.join("sumdb"),
-        jobs: REQUESTS,
+        jobs: requests(context),
     };
     let slice = database::fetch(&request, &settings.into(), context)?;
     let stated = slice.records.get(toolchain).map(|record| record.zip);

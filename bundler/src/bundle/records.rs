@@ -132,7 +132,7 @@ impl Records {
             heads: &heads,
             caches: &caches,
             out,
-            jobs: REQUESTS,
+            jobs: context.requests.unwrap_or(REQUESTS),
         };
         let slice = database::fetch(&request, &settings.into(), context)?;
         let allowed = options.no_record.join(",");

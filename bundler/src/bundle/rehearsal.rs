@@ -54,8 +54,7 @@ pub(crate) fn rehearse(
     let failed = report.results.iter().filter(|done| !done.ok);
     let error = Error::new(ErrorKind::Incomplete, "the rehearsal failed, so no bundle is made");
     let causes = failed.flat_map(|done| {
-        let missing =
-            done.missing.iter().map(|missing| format!("  missing {}; bundle with {}", missing.path, missing.add));
+        let missing = done.missing.iter().map(|missing| format!("  missing {}; {missing}", missing.path));
         let words = done.words.last().map(|line| format!("  {line}"));
         std::iter::once(format!("{}: {}", done.root, done.command)).chain(missing).chain(words).collect::<Vec<_>>()
     });

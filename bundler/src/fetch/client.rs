@@ -1,7 +1,7 @@
 //! One HTTP request: through the right proxy, with the right password, over a connection that is used again.
 //!
 //! - HTTPS with the authorities of the system and of SSL_CERT_FILE and SSL_CERT_DIR; HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
-//!   logins of netrc, for the exact host; a login in the URL itself; neither over plain http: all as the go command has it
+//!   logins of netrc, for the exact host and port; a login in the URL itself; neither over plain http: all as the go command has it
 //! - redirects are followed here, so each step gets its own proxy and login; never from https to http
 //! - a connection has a limit to be made and every read has one; a request has none, but a least rate: a slow server is no
 //!   broken one, and one that gives a byte now and then is
@@ -196,7 +196,9 @@ impl Client {
         if in_url.is_some() && !is_https {
             return Err(Failure::Lasting("has a password, which no request takes over plain http".to_owned()));
         }
-        let known = || self.netrc.credentials(host).filter(|_| is_https).map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let place = url.authority().map_or("", |authority| authority.as_str());
+        let place = format!("{}{}", place.rsplit('@').next().unwrap_or(place), url.path());
+        let known = || self.netrc.credentials(&place).filter(|_| is_https).map(|(a, b)| (a.to_owned(), b.to_owned()));
         if let Some((name, password)) = in_url.or_else(known) {
             let token = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
             request = request.header(header::AUTHORIZATION, format!("Basic {token}"));

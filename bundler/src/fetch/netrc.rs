@@ -66,10 +66,16 @@ impl Netrc {
         Self(machines)
     }
 
-    /// Login and password for exactly this host.
-    pub(crate) fn credentials(&self, host: &str) -> Option<(&str, &str)> {
-        let machine = self.0.iter().find(|machine| machine.host == host)?;
-        Some((&machine.login, &machine.password))
+    /// Login and password for this place, a host with the port as the URL has it and a path: of the machine that is the most of
+    /// it, as loadCredential of go finds it. `host` alone is none for `host:8443`.
+    pub(crate) fn credentials(&self, place: &str) -> Option<(&str, &str)> {
+        let mut place = place.trim_end_matches('/');
+        loop {
+            if let Some(machine) = self.0.iter().find(|machine| machine.host == place) {
+                return Some((&machine.login, &machine.password));
+            }
+            place = place.rsplit_once('/')?.0;
+        }
     }
 }
 
@@ -96,6 +102,16 @@ mod tests {
         assert_eq!(netrc.credentials("oneline"), Some(("user", "pwd")));
         for host in ["incomplete", "github.com", "x.api.github.com", "macro.test", "after.test", "default", ""] {
             assert_eq!(netrc.credentials(host), None, "{host}");
+        }
+        assert_eq!(netrc.credentials("oneline/a/b"), Some(("user", "pwd")));
+        assert_eq!(netrc.credentials("oneline:8443/a"), None);
+        let netrc = Netrc::parse(
+            "machine a.test:8443 login port password p\nmachine a.test/x login path password p\nmachine a.test login host password p\n",
+        );
+        for (place, login) in
+            [("a.test:8443/x", "port"), ("a.test/x/y", "path"), ("a.test/y", "host"), ("a.test/", "host")]
+        {
+            assert_eq!(netrc.credentials(place), Some((login, "p")), "{place}");
         }
         assert!(!format!("{netrc:?}").contains("pwd"));
     }

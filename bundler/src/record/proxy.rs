@@ -9,15 +9,13 @@ use crate::fetch::Patience;
 use crate::fetch::proxy_list::{Entry, ProxyList};
 use crate::fetch::remote::{Base, Passed, Reader};
 use crate::go_command::Settings;
-use crate::module_zip::Prover;
-use crate::source::Source;
 use modferry_format::zip_names::MAX_ZIP_BYTES;
 use modferry_format::{BundlePath, H1, ModuleVersion};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -45,14 +43,17 @@ pub(super) struct Proxy<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) versions: BTreeMap<ModuleVersion, Files>,
+    /// Branches, tags and hashes that there was an answer for, as `MODULE@NAME`.
+    pub(super) aliases: BTreeSet<String>,
     pub(super) absent: u64,
 }
 
-/// Hashes of the files of one version that were handed on.
+/// The files of one version that were handed on.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     pub(super) go_mod: Option<H1>,
-    pub(super) zip: Option<H1>,
+    /// Where its zip is until the end.
+    pub(super) zip: Option<PathBuf>,
 }
 
 /// What came of asking upstream.
@@ -73,7 +74,8 @@ impl Proxy<'_> {
         let address = listener.local_addr().map_err(|error| failed(&error))?;
         let patience = Patience::default();
         let (environment, interrupt) = (&self.context.environment, &self.context.interrupt);
-        let reader = Reader::new(environment, self.settings.get("GOAUTH"), patience, CONNECTIONS, interrupt);
+        let connections = self.context.requests.unwrap_or(CONNECTIONS);
+        let reader = Reader::new(environment, self.settings.get("GOAUTH"), patience, connections, interrupt);
         let (seen, done, number) = (Mutex::new(Seen::default()), AtomicBool::new(false), AtomicU64::new(0));
         let result = thread::scope(|scope| {
             let (reader, seen, done, number) = (&reader, &seen, &done, &number);
@@ -93,6 +95,7 @@ impl Proxy<'_> {
             done.store(true, Ordering::Relaxed);
             // Wakes the listener up.
             drop(TcpStream::connect(address));
+            self.complete(reader, seen);
             result
         })?;
         Ok((result, seen.into_inner().unwrap_or_else(PoisonError::into_inner)))
@@ -110,7 +113,6 @@ impl Proxy<'_> {
         // So that a connection that is kept open does not keep us.
         stream.set_read_timeout(Some(std::time::Duration::from_millis(200)))?;
         let (mut input, mut out) = (BufReader::new(stream.try_clone()?), stream);
-        let mut prover = None;
         loop {
             let line = match line(&mut input) {
                 Ok(Some(line)) => line,
@@ -139,7 +141,7 @@ impl Proxy<'_> {
                 Answer::File(mut file, size) => {
                     write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")?;
                     io::copy(&mut file, &mut out)?;
-                    self.remember(&path, file, size, prover.get_or_insert_with(Prover::default), seen)?;
+                    self.remember(&path, file, &place, seen)?;
                 }
                 Answer::Absent(words) => {
                     seen.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
@@ -148,6 +150,22 @@ impl Proxy<'_> {
                 Answer::Failed(words) => say(&mut out, "502 Bad Gateway", &words)?,
             }
             let _ = fs::remove_file(&place);
+        }
+    }
+
+    /// Fetches the go.mod files of versions of which the info alone was asked for: in a go.sum they stand for it.
+    fn complete(&self, reader: &Reader<'_>, seen: &Mutex<Seen>) {
+        let seen = &mut *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.store.join("go.mod");
+        let lacking = seen.versions.iter_mut().filter(|(_, files)| files.go_mod.is_none() && files.zip.is_none());
+        for (version, files) in lacking {
+            let path = BundlePath::Mod(version.clone()).to_string();
+            let mut bytes = Vec::new();
+            if let Answer::File(file, _) = self.ask(path.trim_start_matches("download/"), &place, reader)
+                && file.take(modferry_format::go_mod::MAX_BYTES).read_to_end(&mut bytes).is_ok()
+            {
+                files.go_mod = Some(H1::of_go_mod(&bytes));
+            }
         }
     }
 
@@ -186,14 +204,7 @@ impl Proxy<'_> {
         Answer::Absent(absent)
     }
 
-    fn remember(
-        &self,
-        path: &str,
-        mut file: File,
-        size: u64,
-        prover: &mut Prover,
-        seen: &Mutex<Seen>,
-    ) -> io::Result<()> {
+    fn remember(&self, path: &str, mut file: File, place: &Path, seen: &Mutex<Seen>) -> io::Result<()> {
         let version = |version: ModuleVersion, set: &dyn Fn(&mut Files)| {
             set(seen.lock().unwrap_or_else(PoisonError::into_inner).versions.entry(version).or_default());
         };
@@ -205,11 +216,17 @@ impl Proxy<'_> {
                 version(of, &|files| files.go_mod = Some(H1::of_go_mod(&bytes)));
             }
             Ok(BundlePath::Zip(of)) => {
-                let proof = prover.prove(&of, &Source::whole(file, size), size, None)?;
-                // One that is refused is refused again when it is bundled.
-                if let Ok(h1) = proof.h1 {
-                    version(of, &|files| files.zip = Some(h1));
-                }
+                // It is hashed when the command has ended, if at all: go does so as well, and waits for no second one.
+                let kept = place.with_extension("zip");
+                let zip = match fs::rename(place, &kept) {
+                    Ok(()) => kept,
+                    Err(_) => self.users.join(path),
+                };
+                version(of, &|files| files.zip = Some(zip.clone()));
+            }
+            Ok(BundlePath::Info(of)) => version(of, &|_| {}),
+            Ok(BundlePath::Alias(module, alias)) => {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).aliases.insert(format!("{module}@{alias}"));
             }
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! The process of a rehearsal that has left the network: serves the bundle on its own loopback and runs the commands.
 
-use super::{Denied, Done, Missing, Place, Plan, Said, Step, without_paths};
+use super::copies::{copy, put_back};
+use super::{Denied, Done, Missing, Place, Plan, Said, Step};
+use crate::leftovers::remove;
 use crate::no_network;
 use modferry_format::BundlePath;
 use modferry_server::{Event, Events, Settings, Shutdown, Site, serve};
@@ -13,7 +15,6 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
-use walkdir::WalkDir;
 
 /// Largest plan that is read, in bytes.
 const MAX_PLAN_BYTES: u64 = 16 << 20;
@@ -99,7 +100,7 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// The command as the user would write it.
     fn name(&self, step: &Step) -> String {
-        format!("{}{}", step.command.join(" "), step.note)
+        self.plan.places.hide(&format!("{}{}", step.command.join(" "), step.note))
     }
 
     fn run(&mut self, step: &Step) -> io::Result<Done> {
@@ -166,8 +167,15 @@ impl Stage<'_> {
             .current_dir(place.join(&step.below))
             .env_clear()
             .envs(self.plan.variables.iter().cloned());
-        command.env("GOPROXY", &self.proxy).env("HTTP_PROXY", &self.refused).env("HTTPS_PROXY", &self.refused);
-        command.env("NO_PROXY", "127.0.0.1,localhost").envs(step.variables.iter().cloned());
+        command.env("GOPROXY", &self.proxy);
+        // Programs differ in the spelling that they read.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+            command.env(name, &self.refused);
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            command.env(name, "127.0.0.1,localhost");
+        }
+        command.envs(step.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
@@ -186,7 +194,8 @@ impl Stage<'_> {
         Ok((status.success(), String::from_utf8_lossy(&said).into_owned()))
     }
 
-    /// The files that the command ran into: those in its words, else all that were asked for by an exact name.
+    /// The files that the command ran into: those in its words, else all that were asked for by an exact name, and what is
+    /// asked of modules that are there: of others go only looks whether they are.
     fn missing(&self, said: &str) -> Vec<Missing> {
         let asked = self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asked: BTreeSet<BundlePath> = asked.into_iter().collect();
@@ -195,7 +204,13 @@ impl Stage<'_> {
             let target = text.strip_prefix("download/").unwrap_or(&text);
             said.contains(target) || said.contains(&target.replace('!', "%21"))
         };
-        let is_exact = |path: &&BundlePath| !matches!(path, BundlePath::List(_) | BundlePath::Latest(_));
+        let is_exact = |path: &&BundlePath| match path {
+            BundlePath::List(module) | BundlePath::Latest(module) => {
+                let list = self.plan.serve.join(BundlePath::List(module.clone()).to_string());
+                list.parent().is_some_and(Path::is_dir)
+            }
+            _ => true,
+        };
         let mut named: Vec<&BundlePath> = asked.iter().filter(in_words).collect();
         if named.is_empty() {
             named = asked.iter().filter(is_exact).collect();
@@ -204,117 +219,35 @@ impl Stage<'_> {
     }
 
     fn bring(&self, path: &BundlePath) -> Missing {
-        let add = match path {
+        let (add, note): (Vec<String>, &str) = match path {
             BundlePath::Zip(version)
                 if self.plan.serve.join(BundlePath::Mod(version.clone()).to_string()).is_file() =>
             {
-                format!("--level all; or {version} as a root")
+                (vec!["--level all".to_owned(), version.to_string()], "")
             }
-            BundlePath::Zip(version) | BundlePath::Mod(version) | BundlePath::Info(version) => format!("{version}"),
-            BundlePath::Lookup(_, version) => format!("{version}; or GONOSUMDB names it, if it is private"),
-            BundlePath::List(module) | BundlePath::Latest(module) => format!("{module}@latest"),
-            BundlePath::Alias(module, alias) => format!("{module}@{alias}"),
-            _ => "again, with --client-latest for what this machine has seen of the checksum database".to_owned(),
+            BundlePath::Zip(version) | BundlePath::Mod(version) | BundlePath::Info(version) => {
+                (vec![version.to_string()], "")
+            }
+            BundlePath::Lookup(_, version) => {
+                (vec![version.to_string()], "one that is private has no record: GONOSUMDB or --no-record names it")
+            }
+            BundlePath::List(module) | BundlePath::Latest(module) => (vec![format!("{module}@latest")], ""),
+            BundlePath::Alias(module, alias) => (vec![format!("{module}@{alias}")], ""),
+            _ => (
+                vec!["--client-latest FILE".to_owned()],
+                "FILE is what this machine has seen of the checksum database: GOPATH/pkg/sumdb/NAME/latest",
+            ),
         };
-        Missing { path: path.to_string(), add }
+        Missing { path: path.to_string(), add, note: note.to_owned() }
     }
 
     /// The last lines of what was said, without places of this machine.
     fn words(&self, said: &str, place: &Path) -> Vec<String> {
-        let text = without_paths(said, &[(place, "."), (&self.plan.work, "$WORK"), (&self.plan.serve, "$BUNDLE")]);
+        let text = self.plan.places.with([(&*place.to_string_lossy(), ".")]).hide(said);
         let text = text.replace(&self.proxy, "$GOPROXY");
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("go: downloading ")).collect();
         let last = &lines[lines.len().saturating_sub(MAX_LINES)..];
         last.iter().map(|line| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()).collect()
-    }
-}
-
-/// What go commands write, in the directory of a module or workspace.
-const CHANGED: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
-
-/// Puts back what go commands of a rehearsal change in a copy: go.mod and go.sum files, go.work, and a `vendor` that was made.
-fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<()> {
-    let members = crate::bundle::members(&from.join("go.work"));
-    for module in members.iter().map(String::as_str).chain([""]) {
-        let (from, copy) = (from.join(module), copy.join(module));
-        for name in CHANGED {
-            let (original, changed) = (from.join(name), copy.join(name));
-            if original.is_file() && (with_sums || !name.ends_with(".sum")) {
-                fs::copy(&original, &changed)?;
-                writable(&changed)?;
-            } else if changed.exists() {
-                fs::remove_file(&changed)?;
-            }
-        }
-        if !from.join("vendor").exists() {
-            remove(&copy.join("vendor"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a tree, links as links, without the directories of version control.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let entries = WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
-        let name = entry.file_name();
-        !(entry.file_type().is_dir() && (name == ".git" || name == ".hg" || name == ".svn"))
-    });
-    for entry in entries {
-        let entry = entry?;
-        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            fs::create_dir_all(&target)?;
-        } else if kind.is_symlink() {
-            link(&leads_to(entry.path(), from)?, &target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &target)?;
-            writable(&target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where a link of a copied tree leads: as it says within the tree, else to the place itself.
-fn leads_to(link: &Path, tree: &Path) -> io::Result<PathBuf> {
-    let said = fs::read_link(link)?;
-    match fs::canonicalize(link) {
-        Ok(place) if !place.starts_with(fs::canonicalize(tree)?) => Ok(place),
-        // One that leads nowhere stays what it is.
-        _ => Ok(said),
-    }
-}
-
-#[cfg(unix)]
-fn link(to: &Path, at: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(to, at)
-}
-
-#[cfg(not(unix))]
-fn link(to: &Path, at: &Path) -> io::Result<()> {
-    fs::copy(to, at).map(drop)
-}
-
-/// A tree of the module cache is read-only; commands write into go.mod and go.sum.
-fn writable(file: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(file)?.permissions();
-    if permissions.readonly() {
-        #[cfg(unix)]
-        std::os::unix::fs::PermissionsExt::set_mode(
-            &mut permissions,
-            0o600 | std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file)?.permissions()),
-        );
-        #[cfg(not(unix))]
-        permissions.set_readonly(false);
-        fs::set_permissions(file, permissions)?;
-    }
-    Ok(())
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

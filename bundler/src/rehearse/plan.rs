@@ -1,5 +1,6 @@
 //! Which commands stand for what a level promises.
 
+use super::places::Places;
 use super::{Denied, Options, Plan, Step, Subject};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
@@ -103,8 +104,37 @@ pub(super) fn plan(
     ] {
         variables.push((name.to_owned(), value));
     }
-    let plan = Plan { serve: subject.serve.clone(), work: work.to_owned(), denied: Denied::BySystem, variables, steps };
+    let places = places(subject, &directories, work, options, settings, context);
+    let (serve, work) = (subject.serve.clone(), work.to_owned());
+    let plan = Plan { serve, work, places, denied: Denied::BySystem, variables, steps };
     Ok(Planned { plan, left_out })
+}
+
+/// What results call the places of this machine.
+fn places(
+    subject: &Subject,
+    directories: &[PathBuf],
+    work: &Path,
+    options: &Options,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Places {
+    let of_user = ["HOME", "TMPDIR", "XDG_CACHE_HOME"].map(|name| {
+        let path = context.environment.get(name).unwrap_or_default();
+        (PathBuf::from(path), if name == "HOME" { "~".to_owned() } else { format!("${name}") })
+    });
+    let of_go = ["GOROOT", "GOCACHE"].map(|name| (PathBuf::from(settings.get(name)), format!("${name}")));
+    let roots = directories.iter().map(|directory| (options.current_dir.join(directory), "$ROOT".to_owned()));
+    let ours = [(subject.serve.as_path(), "$BUNDLE"), (work, "$WORK"), (options.current_dir.as_path(), "$HERE")];
+    let ours = ours.map(|(path, name)| (path.to_owned(), name.to_owned()));
+    let all: Vec<(PathBuf, String)> = of_user.into_iter().chain(of_go).chain(roots).chain(ours).collect();
+    // What goes through links has two paths, and programs print the one or the other.
+    let both = all.iter().flat_map(|(path, name)| {
+        let real = fs::canonicalize(path).ok();
+        [Some(path.components().collect()), real].into_iter().flatten().map(move |path: PathBuf| (path, name))
+    });
+    let both: Vec<(String, &String)> = both.map(|(path, name)| (path.to_string_lossy().into_owned(), name)).collect();
+    Places::default().with(both.iter().map(|(path, name)| (path.as_str(), name.as_str())))
 }
 
 /// A directory of the user.

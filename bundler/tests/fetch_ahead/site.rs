@@ -207,14 +207,23 @@ impl Site {
         self.start(fetch, goproxy, more).end()
     }
 
+    /// The same with so many requests at a time.
+    pub(crate) fn bundle_with_jobs(&self, jobs: &str, goproxy: &str) -> Ran {
+        self.start_with(&["--jobs", jobs], AHEAD, goproxy, &[]).end()
+    }
+
     /// Begins to make one.
     pub(crate) fn start(&self, fetch: Fetch, goproxy: &str, more: &[(&str, &str)]) -> Running<'_> {
+        self.start_with(&[], fetch, goproxy, more)
+    }
+
+    fn start_with(&self, flags: &[&str], fetch: Fetch, goproxy: &str, more: &[(&str, &str)]) -> Running<'_> {
         let out = self.home.work().join(format!("b{}", self.runs.fetch_add(1, Ordering::Relaxed)));
         let mut command = Command::new(built::modferry().unwrap());
         command.env_clear().envs(self.home.variables()).envs(more.iter().copied());
         // Go may use http here: it stays on loopback.
         command.env("GODEBUG", "").env("GOPROXY", goproxy);
-        command.args(["bundle", "--json", "--fetch", fetch, "-o"]).arg(&out).current_dir(self.app());
+        command.args(["bundle", "--json", "--fetch", fetch]).args(flags).arg("-o").arg(&out).current_dir(self.app());
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { site: self, child, out }
     }
@@ -267,9 +276,11 @@ impl Ran {
     /// What its error says, without what no two runs have in common.
     pub(crate) fn causes(&self) -> String {
         let mut text = format!("{:#}", self.error).replace(&self.root, "ROOT");
-        for (sign, is_varying) in
-            [("127.0.0.1:", char::is_ascii_digit as fn(&char) -> bool), ("/run-", char::is_ascii_alphanumeric)]
-        {
+        for (sign, is_varying) in [
+            ("127.0.0.1:", char::is_ascii_digit as fn(&char) -> bool),
+            ("localhost:", char::is_ascii_digit),
+            ("/run-", char::is_ascii_alphanumeric),
+        ] {
             let mut parts = text.split(sign).map(str::to_owned).collect::<Vec<_>>();
             for part in parts.iter_mut().skip(1) {
                 *part = part.trim_start_matches(|c: char| is_varying(&c)).to_owned();

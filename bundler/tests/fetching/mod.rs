@@ -110,6 +110,7 @@ impl Fetch {
             environment: self.environment.clone(),
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
             jobs: 2,
+            requests: None,
             progress: &self.notes,
             interrupt: self.interrupt.clone(),
         };

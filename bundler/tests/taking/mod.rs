@@ -19,6 +19,7 @@ pub(crate) fn take_from(carrier: &dyn Carrier, mirror: &Path, witness: Option<&d
         now: "2024-01-02T03:04:05Z".parse().unwrap(),
         // One thread: the steps come in the same order each time.
         jobs: 1,
+        requests: None,
         progress: &Silent,
         interrupt: Interrupt::default(),
     };

@@ -52,11 +52,14 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
-    /// Rehearsing a bundle of prometheus beside its commands, and recording a command beside the command alone
+    /// Rehearsing bundles of cobra and prometheus beside the same commands by hand, and recording a command beside the command alone
     Rehearse {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Of the projects that with this in its name
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Importing a bundle of prometheus, beside `cp -r` and `sync`, and `go mod verify`
     Import {
@@ -114,7 +117,7 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Levels { rounds } => levels::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
-        Benchmark::Rehearse { rounds } => rehearse::run(rounds),
+        Benchmark::Rehearse { rounds, only } => rehearse::run(rounds, only.as_deref()),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),
         Benchmark::Server { rounds, only, bundle } => server::run(rounds, &only, bundle),

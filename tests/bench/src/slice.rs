@@ -98,6 +98,7 @@ fn slice(versions: &BTreeSet<ModuleVersion>, goproxy: &str, gosumdb: &str, out: 
         environment: Environment::new(std::env::vars_os()),
         now: "1970-01-01T00:00:00Z".parse().map_err(|error| format!("{error}"))?,
         jobs: 2,
+        requests: None,
         progress: &Silent,
         interrupt: Interrupt::default(),
     };

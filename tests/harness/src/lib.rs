@@ -7,6 +7,7 @@
 //!   [`no_network`] a place without a network
 //! - [`database`] is a checksum database with a key of its own, and a server that can misbehave
 //! - [`logging_server`] serves plain files and records what was asked
+//! - [`proxy`] answers as a module proxy and misbehaves where it is told to, [`https`] stands in front of it with TLS
 //! - [`synthetic_bundle`] makes whole bundles without go
 //! - [`reseal`] makes a tampered bundle whole again, so that a test reaches the deeper checks
 //!
@@ -17,6 +18,7 @@ pub mod clean_home;
 pub mod database;
 pub mod hostile;
 pub mod hostile_tar;
+pub mod https;
 pub mod logging_server;
 mod loopback;
 pub mod module;

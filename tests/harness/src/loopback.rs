@@ -17,6 +17,17 @@ pub(crate) struct Loopback {
 impl Loopback {
     /// Hands every connection to `serve`, with the requests on it until the end.
     pub(crate) fn start(serve: impl Fn(&TcpStream, Requests<'_>) + Send + Sync + 'static) -> Outcome<Self> {
+        Self::start_stoppable(move |stream, is_stopped| {
+            serve(stream, Requests { reader: BufReader::new(stream), is_stopped });
+        })
+    }
+
+    /// The same for what is not, or not yet, HTTP.
+    pub(crate) fn start_raw(serve: impl Fn(&TcpStream) + Send + Sync + 'static) -> Outcome<Self> {
+        Self::start_stoppable(move |stream, _| serve(stream))
+    }
+
+    fn start_stoppable(serve: impl Fn(&TcpStream, &AtomicBool) + Send + Sync + 'static) -> Outcome<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(at(Path::new("127.0.0.1")))?;
         let address = listener.local_addr().map_err(at(Path::new("127.0.0.1")))?;
         let (serve, is_stopped) = (Arc::new(serve), Arc::new(AtomicBool::new(false)));
@@ -29,7 +40,7 @@ impl Loopback {
                 let (serve, stopped) = (Arc::clone(&serve), Arc::clone(&stopped));
                 thread::spawn(move || {
                     let _ = stream.set_nodelay(true);
-                    serve(&stream, Requests { reader: BufReader::new(&stream), is_stopped: &stopped });
+                    serve(&stream, &stopped);
                 });
             }
         });

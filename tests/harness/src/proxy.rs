@@ -86,13 +86,16 @@ struct Shared {
     upstream: Upstream,
     rules: Vec<(Rule, AtomicU64)>,
     requests: Mutex<Vec<Request>>,
+    /// Zips that are on their way, and the most that were.
+    zips: Mutex<(u64, u64)>,
 }
 
 impl Proxy {
     /// Serves what is published there, also what is published later.
     pub fn start(upstream: &Upstream, rules: impl IntoIterator<Item = Rule>) -> Outcome<Self> {
         let rules = rules.into_iter().map(|rule| (rule, AtomicU64::new(0))).collect();
-        let shared = Arc::new(Shared { upstream: upstream.clone(), rules, requests: Mutex::default() });
+        let shared =
+            Arc::new(Shared { upstream: upstream.clone(), rules, requests: Mutex::default(), zips: Mutex::default() });
         let served = Arc::clone(&shared);
         let listener = Loopback::start(move |stream, requests| served.connection(stream, requests))?;
         Ok(Self { listener, shared })
@@ -111,6 +114,11 @@ impl Proxy {
     /// Every request, as they came.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The most zips that were on their way at one time.
+    pub fn most_zips_at_once(&self) -> u64 {
+        self.shared.zips.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
     /// How often each zip was asked for, by the part of its path before `.zip`, such as `example.com/a/@v/v1.0.0`.
@@ -202,14 +210,23 @@ impl Shared {
         for Head { target, authorization, .. } in requests {
             // Of what go escapes in a path, tests have nothing but the `!` of a capital letter.
             let path = target.replace("%21", "!");
+            let is_zip = path.ends_with(".zip");
+            self.count(is_zip, 1);
             let answer = self.answer(&path, authorization.as_deref());
             let status = answer.as_ref().filter(|answer| !answer.is_cut()).map_or(0, |answer| answer.status);
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(Request { path, status, authorization });
-            let Some(answer) = answer else { return };
-            if !answer.send(stream).unwrap_or(false) {
+            let is_usable = answer.is_some_and(|answer| answer.send(stream).unwrap_or(false));
+            self.count(is_zip, -1);
+            if !is_usable {
                 return;
             }
         }
+    }
+
+    fn count(&self, is_zip: bool, more: i64) {
+        let (now, most) = &mut *self.zips.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = now.saturating_add_signed(if is_zip { more } else { 0 });
+        *most = (*most).max(*now);
     }
 
     /// The answer; none closes the connection.

@@ -40,12 +40,16 @@ fn go_and_we_fetch_the_same() {
         ("github.com/prometheus/prometheus", "v0.316.0"),
     ];
     for (module, version) in projects {
-        let bundle = |way: &str| {
-            let arguments = ["--fetch", way].map(std::ffi::OsStr::new);
-            Crossed::bundle_with(Project { module, version }, &arguments)
-                .unwrap_or_else(|error| panic!("{module}: {error}"))
-        };
-        assert_eq!(bundle("go").files(), bundle("ahead").files(), "{module}");
+        for level in ["work", "all"] {
+            // Without what there is of the checksum database: its head may have moved on between the two. That a head has one
+            // slice, whoever fetched the zips, is shown where the log stands still.
+            let bundle = |way: &str| {
+                let arguments = ["--fetch", way, "--level", level].map(std::ffi::OsStr::new);
+                let crossed = Crossed::bundle_with(Project { module, version }, &arguments);
+                crossed.unwrap_or_else(|error| panic!("{module} at level {level}: {error}")).files()
+            };
+            assert_eq!(bundle("go"), bundle("ahead"), "{module} at level {level}");
+        }
     }
 }
 

@@ -41,7 +41,11 @@ fn a_machine_without_go_brings_its_own() {
 
 #[test]
 fn go_and_we_fetch_the_same() {
-    let go = Crossed::bundle_with(COBRA, &[OsStr::new("--fetch"), OsStr::new("go")]).expect("cobra can be bundled");
-    let ahead = Crossed::bundle_with(COBRA, &[]).expect("cobra can be bundled");
-    assert_eq!(go.files(), ahead.files());
+    for level in ["work", "all"] {
+        let bundle = |way: &str| {
+            let arguments = ["--fetch", way, "--level", level].map(OsStr::new);
+            Crossed::bundle_with(COBRA, &arguments).expect("cobra can be bundled").files()
+        };
+        assert_eq!(bundle("go"), bundle("ahead"), "level {level}");
+    }
 }

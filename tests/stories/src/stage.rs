@@ -155,6 +155,9 @@ impl Stage {
             ["without-network", "--", ref program @ ..] => {
                 return self.run(&without_network(program)?, step.negated, None);
             }
+            ["without-namespaces", "--", ref program @ ..] => {
+                return self.run(&without_namespaces(program), step.negated, None);
+            }
             ["interrupt-after-file", signal @ ("INT" | "TERM" | "KILL"), file, "--", ref program @ ..] => {
                 let signal = match signal {
                     "INT" => Signal::INT,
@@ -359,6 +362,15 @@ fn without_network(program: &[&str]) -> Outcome<Vec<String>> {
     Ok(words.chain(arguments.iter().map(|&word| word.into())).map(|word| word.into_owned()).collect())
 }
 
+/// A command that runs `program` where nobody can make a network namespace, as many containers have it.
+fn without_namespaces(program: &[&str]) -> Vec<String> {
+    // namespaces(7): the limit of a user namespace is one for all within it, whoever they are.
+    const SCRIPT: &str = r#"echo 0 >/proc/sys/user/max_net_namespaces || exit 125
+exec "$@""#;
+    let words = [&["unshare", "-r", "--", "sh", "-c", SCRIPT, "sh"], program].concat();
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
 /// A shell script that may mount things which only it and its children see.
 fn with_mounts(script: &str, arguments: &[&str], program: &[&str]) -> Vec<String> {
     // As root of a namespace of our own where the tests do not run as root.
@@ -393,6 +405,7 @@ mod tests {
             small-disk 64k small -- sh -c 'echo x >small/f'\nstdout '^left: f$'\n! exists small/f\n\
             publish example.com/d@v1.0.0 d2\nexists $UPSTREAM/example.com/d/@v/v1.0.0.zip\n\
             ! read-only d2 -- touch d2/new\nexit 1\nread-only d2 -- ls d2\n\
+            ! without-namespaces -- unshare -n true\nwithout-namespaces -- true\n\
             without-network -- cat /proc/net/dev\nstdout lo:\n! stdout eth\nexec touch d2/new\n\
             interrupt-after-file KILL started -- sh -c 'touch started; sleep 60'\n\
             -- a.txt --\none\n-- two.txt --\ntwo\nmore\n-- expected --\ne/\nl -> ../a.txt\n\

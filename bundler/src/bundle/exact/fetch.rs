@@ -8,7 +8,7 @@
 //! Here nobody judges what comes: hashes are compared where the bundle is sealed, with all that is stated about them. Of
 //! local files only those are taken that agree with what is stated, for others may have better ones.
 
-use crate::bundle::ahead::{ATTEMPTS, Ahead, REQUESTS, Trees};
+use crate::bundle::ahead::{ATTEMPTS, Ahead, Trees, requests};
 use crate::bundle::resolve::Refused;
 use crate::bundle::seal;
 use crate::context::{Context, Event};
@@ -162,7 +162,7 @@ impl Exactly<'_> {
             self.context.progress.event(Event::Progress { done, total, bytes, current: &current });
             texts
         };
-        let results = ahead.reader.stoppable(|| jobs::map(REQUESTS, versions, one));
+        let results = ahead.reader.stoppable(|| jobs::map(requests(self.context), versions, one));
         results.into_iter().map(|(version, texts)| Ok((version, texts?))).collect()
     }
 

@@ -21,7 +21,7 @@ use walkdir::WalkDir;
 
 fn context() -> Context<'static> {
     let (environment, interrupt) = (Environment::default(), Interrupt::default());
-    Context { environment, now: jiff::Timestamp::default(), jobs: 1, progress: &Silent, interrupt }
+    Context { environment, now: jiff::Timestamp::default(), jobs: 1, requests: None, progress: &Silent, interrupt }
 }
 
 /// A bundle of one module, as a directory.
