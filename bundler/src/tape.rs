@@ -10,8 +10,8 @@ use std::ops::Range;
 /// number of SHA-256 blocks.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The largest window: an entry of 4 MiB, the largest that is hashed beside others, has this many compressed bytes or fewer
-/// (measured on the modules of prometheus: all but two).
+/// The largest window: half of the largest entry that is hashed beside others, 4 MiB. Text shrinks to less; what does not is
+/// hashed by itself.
 const WINDOW_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// A file on its way past; whoever reads it sees each byte once.
