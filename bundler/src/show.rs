@@ -3,7 +3,7 @@
 
 mod mirror;
 
-pub use mirror::{ShownMirror, show_mirror};
+pub use mirror::{Imported, ShownMirror, show_mirror};
 
 use crate::bundle::NO_GO;
 use crate::byte_size::{ByteSize, count};
@@ -38,7 +38,7 @@ pub struct Shown {
     pub versions: Vec<String>,
 }
 
-/// What a bundle carries of a checksum database.
+/// What a bundle carries of a checksum database, or a mirror has of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Database {
     /// Its name.
@@ -55,6 +55,15 @@ pub struct Database {
     pub bytes: u64,
     /// Earlier heads whose holders find their way from there.
     pub served: u64,
+}
+
+impl Database {
+    /// Counts one of its files.
+    fn add(&mut self, path: &BundlePath, bytes: u64) {
+        self.bytes += bytes;
+        self.records += u64::from(matches!(path, BundlePath::Lookup(..)));
+        self.tiles += u64::from(matches!(path, BundlePath::Tile(..)));
+    }
 }
 
 /// One of the largest zips.
@@ -78,9 +87,7 @@ pub fn show(carrier: &dyn Carrier) -> Result<Shown> {
         | BundlePath::Lookup(name, _)
         | BundlePath::Tile(name, _) => {
             if let Some(database) = databases.iter_mut().find(|database| database.name == name.as_str()) {
-                database.bytes += entry.size;
-                database.records += u64::from(matches!(entry.path, BundlePath::Lookup(..)));
-                database.tiles += u64::from(matches!(entry.path, BundlePath::Tile(..)));
+                database.add(&entry.path, entry.size);
             }
         }
         BundlePath::Zip(version) => {

@@ -1,6 +1,6 @@
 //! `modferry show` of a mirror: which bundles came when and by whom, and what it has of checksum databases.
 
-use super::plain;
+use super::{Database, plain};
 use crate::byte_size::{ByteSize, count};
 use crate::error::{Error, Result};
 use crate::mirror::{JournalLine, read_journal};
@@ -19,8 +19,8 @@ pub struct ShownMirror {
     pub mirror: String,
     /// The bundles that were imported, oldest first.
     pub bundles: Vec<Imported>,
-    /// What it has of checksum databases, by name.
-    pub databases: Vec<Kept>,
+    /// What it has of checksum databases, by name; their newest heads are not verified here.
+    pub databases: Vec<Database>,
 }
 
 /// A bundle that was imported.
@@ -42,23 +42,6 @@ pub struct Imported {
     pub new_bytes: u64,
 }
 
-/// What a mirror has of a checksum database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Kept {
-    /// Its name.
-    pub name: String,
-    /// Records in the log, by the newest head of the mirror; it is not verified here.
-    pub size: u64,
-    /// Root hash of that head.
-    pub root: String,
-    /// Records that are there.
-    pub records: u64,
-    /// Tile files that are there.
-    pub tiles: u64,
-    /// Bytes of all its files.
-    pub bytes: u64,
-}
-
 /// Sums a mirror up: its journal, and the files of its checksum databases.
 pub fn show_mirror(mirror: &Path) -> Result<ShownMirror> {
     let imported = |line: JournalLine| Imported {
@@ -77,10 +60,10 @@ pub fn show_mirror(mirror: &Path) -> Result<ShownMirror> {
     })
 }
 
-fn databases(mirror: &Path) -> Result<Vec<Kept>> {
+fn databases(mirror: &Path) -> Result<Vec<Database>> {
     let directory = mirror.join("download/sumdb");
     let failed = |error: &io::Error| Error::io(&directory, "could not be read", error);
-    let mut databases: Vec<Kept> = Vec::new();
+    let mut databases: Vec<Database> = Vec::new();
     for entry in WalkDir::new(&directory).sort_by_file_name() {
         let entry = match entry {
             Err(error) if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) => continue,
@@ -96,21 +79,19 @@ fn databases(mirror: &Path) -> Result<Vec<Kept>> {
             _ => continue,
         };
         let at = databases.iter().position(|database| database.name == name).unwrap_or_else(|| {
-            databases.push(Kept { name, ..Kept::default() });
+            databases.push(Database { name, ..Database::default() });
             databases.len() - 1
         });
         let database = &mut databases[at];
-        database.bytes += entry.metadata().map_err(|error| failed(&error.into()))?.len();
-        match path {
-            BundlePath::Lookup(..) => database.records += 1,
-            BundlePath::Tile(..) => database.tiles += 1,
-            BundlePath::Head(_) => {
-                let note = fs::read_to_string(entry.path()).map_err(|error| failed(&error))?;
-                let mut lines = note.lines().skip(1);
-                database.size = lines.next().and_then(|size| size.parse().ok()).unwrap_or_default();
-                database.root = lines.next().unwrap_or_default().to_owned();
-            }
-            _ => {}
+        database.add(&path, entry.metadata().map_err(|error| failed(&error.into()))?.len());
+        if let BundlePath::Head(name) = &path {
+            let note = fs::read_to_string(entry.path()).map_err(|error| failed(&error))?;
+            let mut lines = note.lines().skip(1);
+            database.size = lines.next().and_then(|size| size.parse().ok()).unwrap_or_default();
+            database.root = lines.next().unwrap_or_default().to_owned();
+            let heads = fs::read(mirror.join("ledger/sumdb").join(name.as_str()).join("@heads"));
+            let heads = heads.map_or(0, |heads| heads.iter().filter(|byte| **byte == b'\n').count() as u64);
+            database.served = heads.saturating_sub(1);
         }
     }
     Ok(databases)
@@ -138,11 +119,12 @@ impl fmt::Display for ShownMirror {
             }
             writeln!(
                 f,
-                "  {}: {} by a tree head of {} records, {}, {}",
+                "  {}: {} by a tree head of {} records, {}, {} more served, {}",
                 plain(&database.name),
                 count(database.records, "record"),
                 database.size,
                 count(database.tiles, "tile"),
+                count(database.served, "head"),
                 ByteSize(database.bytes)
             )?;
         }
