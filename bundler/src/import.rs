@@ -10,6 +10,7 @@
 //! 7. **publish**: in the order of `import/publish.rs`; from the first file on, the same command finishes the work
 //!
 //! A killed import leaves files in staging. The next one hashes them again before they count.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod databases;
 mod derive;
@@ -166,6 +167,9 @@ impl Import<'_> {
         let mut databases = Databases::open(self.carrier.name(), &head.header, options, mirror)?;
         plan::base(head, mirror, &databases, context)?;
         let is_repair = mirror.done(&head.id.hex())?.is_some();
+        if !is_repair {
+            mirror.hold_to_limit()?;
+        }
         let plan = Plan::make(head, mirror, is_repair, context)?;
         databases.judge_missing(self.carrier.name(), &head.header, &plan, options)?;
         if is_repair && plan.is_there() && databases.are_known(&head.header) {

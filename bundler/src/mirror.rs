@@ -11,6 +11,7 @@
 //! journal.jsonl                    the `done` files in the order of their imports; can always be made again
 //! lock                             held by whoever changes the mirror
 //! ```
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 use crate::beneath::{Beneath, Kind};
 use crate::context::{Context, Event, Progress};
@@ -32,7 +33,7 @@ pub const DONE: &str = "done";
 pub const JOURNAL: &str = "journal.jsonl";
 /// Largest `done` file that is read, in bytes; its longest part is the patterns without record.
 pub(crate) const MAX_LINE_BYTES: u64 = 1 << 20;
-/// Largest journal that is read, in bytes: room for some 500,000 bundles.
+/// Largest journal that is read or written, in bytes: room for some 500,000 bundles.
 const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 /// How often a waiting import looks whether it should stop.
 const LOCK_POLL: Duration = Duration::from_millis(100);
@@ -204,6 +205,15 @@ impl<'a> Mirror<'a> {
         self.settle_state()
     }
 
+    /// An error if one line more may make the journal larger than anybody reads; before anything is published.
+    pub(crate) fn hold_to_limit(&self) -> Result<()> {
+        let size = match self.durable.files().kind(Path::new(JOURNAL)) {
+            Ok(Some(Kind::File(size))) => size,
+            _ => 0,
+        };
+        hold_to_limit(&self.durable.full(Path::new(JOURNAL)), size)
+    }
+
     fn settle_state(&self) -> Result<()> {
         let journal = self.journal()?;
         let Some(newest) = journal.last() else { return Ok(()) };
@@ -266,6 +276,7 @@ pub fn hash_of(line: &str) -> String {
 }
 
 /// Makes the directory of a mirror, readable for whoever serves it.
+#[allow(clippy::disallowed_methods)] // Durable begins in a directory that is there.
 fn make_root(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -300,6 +311,15 @@ pub(crate) fn read_ledger(files: &Beneath, module: &ModulePath) -> Result<Ledger
 /// All whole lines of a mirror's journal; what a crash cut off is no line.
 pub fn read_journal(mirror: &Path) -> Result<Vec<JournalLine>> {
     Ok(journal_text(mirror)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+fn hold_to_limit(journal: &Path, size: u64) -> Result<()> {
+    if size <= MAX_JOURNAL_BYTES - MAX_LINE_BYTES {
+        return Ok(());
+    }
+    let message = format!("{}: has {size} bytes, at most {MAX_JOURNAL_BYTES} are allowed", journal.display());
+    Err(Error::new(ErrorKind::Unsupported, message)
+        .hint("a mirror holds some 500,000 bundles: begin a new mirror for what comes next"))
 }
 
 /// What is no UTF-8, as after a crash in the middle of a name, is in no whole line either.
@@ -345,5 +365,18 @@ fn wait_for(lock: &File, path: &Path, when_locked: WhenLocked, context: &Context
             }
             Err(TryLockError::Error(error)) => return Err(Error::io(path, "the mirror could not be locked", &error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_nobody_would_read_is_not_written() {
+        let journal = Path::new(JOURNAL);
+        assert!(hold_to_limit(journal, MAX_JOURNAL_BYTES - MAX_LINE_BYTES).is_ok());
+        let error = hold_to_limit(journal, MAX_JOURNAL_BYTES - MAX_LINE_BYTES + 1).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported);
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Memory does not grow with the files of the mirror: one module and some thousand files of a database are at hand at a
 //! time, the names in one directory, and an id and a hash of each bundle.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod databases;
 mod evidence;

@@ -227,6 +227,14 @@ impl<'a> Databases<'a> {
             log.join(part, &tiles)?;
             hold_to_records(self.mirror, carrier, part)?;
         }
+        self.hold_to_limit(&head.id)
+    }
+
+    /// A ledger of heads that nobody would read again is never written.
+    fn hold_to_limit(&self, id: &BundleId) -> Result<()> {
+        for derived in self.derived(id).into_iter().filter(|derived| derived.is_ledger) {
+            heads::hold_to_limit(&self.mirror.durable().full(&derived.path), derived.bytes.len() as u64)?;
+        }
         Ok(())
     }
 

@@ -184,7 +184,7 @@ impl Log {
         let subject = format!("ledger/sumdb/{}/{}", log.name, heads::FILE);
         let read = check.files.read(Path::new(&subject), heads::MAX_BYTES);
         let Some(key) = &log.key else { return log };
-        match read.map(|bytes| heads::parse(&bytes, key)) {
+        match read.map(|bytes| heads::parse(&bytes, key, heads::Signatures::All)) {
             Ok(Ok(heads)) if heads.is_empty() => check.findings.find(&subject, FindingKind::TreeHead, "has no head"),
             Ok(Ok(heads)) => log.heads = heads,
             Ok(Err(reason)) => check.findings.find(&subject, FindingKind::TreeHead, reason),

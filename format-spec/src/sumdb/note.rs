@@ -50,6 +50,17 @@ impl fmt::Display for NotOpened {
 
 impl core::error::Error for NotOpened {}
 
+/// The text of a note, without a look at its signatures.
+pub(crate) fn text(note: &str) -> Result<&str, NotOpened> {
+    split(note).map(|(text, _)| text)
+}
+
+/// Text and signatures. The text may have blank lines, the signatures have none.
+fn split(note: &str) -> Result<(&str, &str), NotOpened> {
+    let at = note.rfind("\n\n").ok_or(NotOpened::Malformed("no blank line before the signatures"))?;
+    Ok((&note[..=at], &note[at + 2..]))
+}
+
 /// The text of a note that the key has signed.
 pub fn open<'a>(note: &'a [u8], key: &VerifierKey) -> Result<&'a str, NotOpened> {
     use NotOpened::Malformed;
@@ -60,9 +71,7 @@ pub fn open<'a>(note: &'a [u8], key: &VerifierKey) -> Result<&'a str, NotOpened>
     if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
         return Err(Malformed("a control character"));
     }
-    // The text may have blank lines, the signatures have none.
-    let split = note.rfind("\n\n").ok_or(Malformed("no blank line before the signatures"))?;
-    let (text, signatures) = (&note[..=split], &note[split + 2..]);
+    let (text, signatures) = split(note)?;
     let signatures = signatures.strip_suffix('\n').ok_or(Malformed("no newline after the last signature"))?;
     let mut is_signed = false;
     for (number, line) in signatures.split('\n').enumerate() {
