@@ -2,7 +2,8 @@
 //!
 //! 1. **want**: arguments become requests; the output is refused if it exists; work space and staging are made
 //! 2. **go**: settings and version of the user's go command are read, a child with its own caches is set up
-//! 3. **resolve**: each root gets a scratch copy of its go.mod, and go fills the child's module cache
+//! 3. **resolve**: each root gets a scratch copy of its go.mod, and go fills the child's module cache; [`Verify`] says who
+//!    holds its files to the checksum database
 //! 4. **harvest**: the cache is read; infos that go left out are asked for
 //! 5. **records**: the part of the checksum database that proves all of it is fetched and proven
 //! 6. **prove**: each zip is walked and hashed; go, go.sum and the checksum database must agree
@@ -25,11 +26,13 @@ mod output;
 mod own_go;
 pub(crate) mod pack;
 mod records;
+mod records_ahead;
 mod rehearsal;
 mod request;
 mod resolve;
 mod root;
 mod seal;
+mod small_file;
 mod surroundings;
 mod toolchains;
 mod workspace;
@@ -45,19 +48,22 @@ pub use toolchains::{Platform, Wanted};
 
 use crate::byte_size::{ByteSize, count};
 use crate::context::{Context, Event};
+use crate::database;
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{self, Go, Settings, version_numbers};
 use crate::heads_file;
-use crate::module_cache;
+use crate::module_cache::{self, Versions};
 use crate::work_space::WorkSpace;
 use ahead::Ahead;
 use closure::Closure;
 use modferry_format::ModuleVersion;
 use modferry_format::header::{Counts, Level};
 use records::{Before, Records};
+use records_ahead::{Expected, contradicts};
 use request::Request;
 use resolve::Resolver;
 use seal::Staging;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,10 +89,41 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
         None if exact::need_no_go(&requests, options) => go_command::find(&context.environment).unwrap_or_default(),
         None => go_command::find(&context.environment)?,
     };
-    in_work_space(&cache, options.dry_run, out, context, |staging, space| {
-        make(&requests, options, staging, space, &found, created, context)
-    })
-    .map(|summary| Summary { seconds: started.elapsed().as_secs_f64(), ..summary })
+    let mut out = out;
+    let in_doubt = Cell::new(false);
+    let mut made = |verify: Verify| {
+        in_work_space(&cache, options.dry_run, out.again(), context, |staging, space| {
+            make(&requests, options, staging, (space, verify, &in_doubt), &found, created, context)
+        })
+    };
+    let made = match options.fetch {
+        Fetch::Go => made(Verify::ByGo),
+        // No records come.
+        Fetch::Ahead if options.dry_run => made(Verify::ByGo),
+        Fetch::Ahead => match made(Verify::ByRecords) {
+            Err(error) if in_doubt.get() && !matches!(error.kind, ErrorKind::Interrupted | ErrorKind::NoSpace) => {
+                context
+                    .progress
+                    .event(Event::Note(&format!("go is to verify each file as it comes ({})", error.message)));
+                made(Verify::ByGo)
+            }
+            made => made,
+        },
+    };
+    made.map(|summary| Summary { seconds: started.elapsed().as_secs_f64(), ..summary })
+}
+
+/// Who holds the files of a closure to the checksum database.
+///
+/// The result is the same: what is in a bundle agrees with its records, which are proven by the signed tree head. Records are
+/// carried anyway, so that go asks for each of them as well is most of its work when the files are on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// We do once the closure is there, with the records that it carries.
+    ByRecords,
+    /// go does whenever it reads a file, so it knows best what to do without. For closures that did not come to a good end
+    /// otherwise.
+    ByGo,
 }
 
 /// Makes a bundle in a work space, which is gone afterwards but for what the next run can use.
@@ -157,7 +194,7 @@ fn make(
     requests: &[Request],
     options: &Options,
     staging: Option<Staging<'_>>,
-    space: &WorkSpace,
+    (space, verify, in_doubt): (&WorkSpace, Verify, &Cell<bool>),
     found: &Path,
     created: jiff::Timestamp,
     context: &Context<'_>,
@@ -166,8 +203,13 @@ fn make(
     let query_dir = space.scratch("query")?;
     let settings = select_go(requests, found, &query_dir, context)?;
     let before = Before::read(options, &settings)?;
+    // Where no records are carried nobody else verifies.
+    let verify = if before.is_some() { verify } else { Verify::ByGo };
     // A module that has a record all the same is held to it when the records have come.
-    let childs = settings.without_records_of(&options.no_record);
+    let childs = match verify {
+        Verify::ByRecords => settings.without_records_of(&["*".to_owned()]),
+        Verify::ByGo => settings.without_records_of(&options.no_record),
+    };
     let go = Go::new(&childs, found, &context.environment, &caches, context.interrupt.clone());
     let mut sources = space.sources();
     let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
@@ -175,64 +217,44 @@ fn make(
     let with_sources = go.with_sources(&sources);
     let reader = Ahead::new(&settings, &caches.modules, context);
     let ahead = (options.fetch == Fetch::Ahead).then_some(&reader);
-    let resolver = Resolver {
-        plain: &go,
-        with_sources: &with_sources,
-        ahead,
-        sources: &sources,
-        module_cache: &caches.modules,
-        context,
-    };
-
-    context.progress.event(Event::Step("resolving"));
-    let mut closure = Closure::default();
-    if settings.get("GOSUMDB") == "off" {
-        closure.warn(
-            context,
-            Warning::new(
-                "GOSUMDB is off: nothing is verified against a checksum database, only against go.sum files",
-                Some("unset it (go env -u GOSUMDB) and name private modules in GONOSUMDB"),
-            ),
-        );
-    }
-    for (number, request) in requests.iter().enumerate() {
-        if let Request::Exact(kind, file) = request {
-            closure.add_exact((*kind, file), space.scratch(&format!("{number}-exact"))?, &resolver, context)?;
-            continue;
-        }
-        closure.add(request, options, number, space, &resolver)?;
-    }
-
-    if !options.toolchains.is_empty() {
-        let toolchains = Toolchains {
-            go: &go,
+    let resolve = |expected: Option<&Expected>| {
+        let resolver = Resolver {
+            plain: &go,
+            with_sources: &with_sources,
             ahead,
+            verify,
+            expected,
             sources: &sources,
             module_cache: &caches.modules,
-            scratch: &space.scratch("toolchains")?,
             context,
         };
-        let fetched = toolchains.fetch(&options.toolchains, &options.platforms, &closure.toolchains)?;
-        closure.always.extend(fetched.versions);
-        closure.roots.extend(fetched.roots);
-        closure.observations.extend(fetched.observations);
-    }
-
-    if options.newest || !options.with_versions.is_empty() {
-        context.progress.event(Event::Step("resolving more versions"));
-        closure.add_versions(&options.with_versions, options.newest, &query_dir, &resolver)?;
-    }
-    context.progress.event(Event::Step("completing"));
-    closure.settle_listed(&resolver)?;
-    let mut missing = std::mem::take(&mut closure.exact.without_info);
-    if go.is_there() {
-        missing.extend(resolver.fill(&module_cache::versions(&caches.modules)?, &query_dir)?);
-    }
-    let mut cached = module_cache::versions(&caches.modules)?;
-    // A version of which only the info came was asked about, not chosen.
-    cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
-    closure.leave_out(&mut cached)?;
-    closure.note_missing(&cached, &missing, context)?;
+        resolve(requests, options, space, &settings, &query_dir, &resolver)
+    };
+    let module_caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
+    let (resolved, records_ahead) = match &before {
+        Some(before) if verify == Verify::ByRecords => {
+            let cache = space.scratch("records")?;
+            records_ahead::beside(before, (options, &settings), &module_caches, &cache, context, |expected| {
+                let resolved = resolve(Some(expected));
+                if resolved
+                    .as_ref()
+                    .is_err_and(|error| !matches!(error.kind, ErrorKind::Interrupted | ErrorKind::NoSpace))
+                {
+                    // Perhaps by a file that is not the world's.
+                    expected.add_all_in(&caches.modules);
+                }
+                resolved
+            })
+        }
+        _ => (resolve(None), None),
+    };
+    let (mut closure, cached) = resolved.inspect_err(|error| {
+        let there = || module_cache::versions(&caches.modules).ok();
+        // A go.sum has spoken already.
+        let is_other =
+            |ahead: &database::Ahead| contradicts(|version| ahead.record(version), &there().unwrap_or_default());
+        in_doubt.set(error.kind != ErrorKind::HashConflict && records_ahead.as_ref().is_some_and(is_other));
+    })?;
     let is_exact = exact::need_no_go(requests, options) && !closure.exact.by_go;
     let resolved_by = if is_exact { exact::NO_GO } else { go.version() };
     if cached.is_empty() && options.bridge.is_empty() {
@@ -251,16 +273,17 @@ fn make(
         return Ok(closure.summary(resolved_by, counts, zips.map(|meta| meta.len()).sum()));
     };
 
-    let caches: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
     let records = Records::fetch(
         cached.keys().cloned(),
-        before,
+        (before, records_ahead),
         options,
         &settings,
-        &caches,
+        &module_caches,
         &staging.databases_dir()?,
         context,
-    )?;
+    )
+    .inspect_err(|error| in_doubt.set(verify == Verify::ByRecords && error.kind == ErrorKind::NoRecord))?;
+    in_doubt.set(verify == Verify::ByRecords && contradicts(|version| records.record(version), &cached));
     records.judge(&closure.statements)?;
     closure.statements.extend(records.statement());
 
@@ -283,6 +306,68 @@ fn make(
     let mut summary = closure.summary(resolved_by, header.counts, header.bytes);
     summary.set_made(id, header.not_carried);
     Ok(summary)
+}
+
+/// Steps 3 and 4: everything that the roots come to, and the files of it.
+fn resolve(
+    requests: &[Request],
+    options: &Options,
+    space: &WorkSpace,
+    settings: &Settings,
+    query_dir: &Path,
+    resolver: &Resolver<'_>,
+) -> Result<(Closure, Versions)> {
+    let context = resolver.context;
+    context.progress.event(Event::Step("resolving"));
+    let mut closure = Closure::default();
+    if settings.get("GOSUMDB") == "off" {
+        closure.warn(
+            context,
+            Warning::new(
+                "GOSUMDB is off: nothing is verified against a checksum database, only against go.sum files",
+                Some("unset it (go env -u GOSUMDB) and name private modules in GONOSUMDB"),
+            ),
+        );
+    }
+    for (number, request) in requests.iter().enumerate() {
+        if let Request::Exact(kind, file) = request {
+            closure.add_exact((*kind, file), space.scratch(&format!("{number}-exact"))?, resolver, context)?;
+            continue;
+        }
+        closure.add(request, options, number, space, resolver)?;
+    }
+
+    if !options.toolchains.is_empty() {
+        let toolchains = Toolchains {
+            go: resolver.plain,
+            ahead: resolver.ahead,
+            sources: resolver.sources,
+            module_cache: resolver.module_cache,
+            scratch: &space.scratch("toolchains")?,
+            context,
+        };
+        let fetched = toolchains.fetch(&options.toolchains, &options.platforms, &closure.toolchains)?;
+        closure.always.extend(fetched.versions);
+        closure.roots.extend(fetched.roots);
+        closure.observations.extend(fetched.observations);
+    }
+
+    if options.newest || !options.with_versions.is_empty() {
+        context.progress.event(Event::Step("resolving more versions"));
+        closure.add_versions(&options.with_versions, options.newest, query_dir, resolver)?;
+    }
+    context.progress.event(Event::Step("completing"));
+    closure.settle_listed(resolver)?;
+    let mut missing = std::mem::take(&mut closure.exact.without_info);
+    if resolver.plain.is_there() {
+        missing.extend(resolver.fill(query_dir)?);
+    }
+    let mut cached = module_cache::versions(resolver.module_cache)?;
+    // A version of which only the info came was asked about, not chosen.
+    cached.retain(|_, files| files.go_mod.is_some() || files.zip.is_some());
+    closure.leave_out(&mut cached)?;
+    closure.note_missing(&cached, &missing, context)?;
+    Ok((closure, cached))
 }
 
 /// The settings of the newest go that one of the roots selects: one go resolves them all.

@@ -17,12 +17,14 @@
 //!
 //! What speaks HTTP is `crate::fetch`.
 
+mod ahead;
 mod gate;
 mod lookups;
 mod place;
 mod tiles;
 
 pub use crate::fetch::Patience;
+pub(crate) use ahead::{Ahead, ahead};
 
 use crate::context::{Context, Event, Interrupt};
 use crate::error::{Error, ErrorKind, Result};
@@ -133,17 +135,31 @@ pub struct Slice {
 /// [`ErrorKind::Network`]: the database cannot be reached, or what answers is none. [`ErrorKind::Usage`]: GOSUMDB is off
 /// or cannot be understood.
 pub fn fetch(request: &Request<'_>, settings: &Settings, context: &Context<'_>) -> Result<Slice> {
+    fetch_rest(request, None, settings, context)
+}
+
+/// The same, with what has come ahead.
+pub(crate) fn fetch_rest(
+    request: &Request<'_>,
+    ahead: Option<Ahead>,
+    settings: &Settings,
+    context: &Context<'_>,
+) -> Result<Slice> {
     let reader =
         Reader::new(&context.environment, &settings.goauth, settings.patience, request.jobs.max(1), &context.interrupt);
-    let place = place::find(&settings.goproxy, &settings.gosumdb, &reader)?;
+    let (place, found, cache) = match ahead {
+        Some(Ahead { place, found, cache }) => (place, found, Some(cache)),
+        None => (place::find(&settings.goproxy, &settings.gosumdb, &reader)?, lookups::Found::default(), None),
+    };
     let directory = request.out.join(place.key.name().as_str());
     // Not taken over, and so never removed: it is not ours.
     if let Some(parent) = directory.parent() {
         fs::create_dir_all(parent).map_err(|error| Error::io(parent, "could not be made", &error))?;
     }
     fs::create_dir(&directory).map_err(|error| Error::io(&directory, "could not be made", &error))?;
-    let work = Work { request, context, reader: &reader, place: &place, directory: &directory };
-    work.run().inspect_err(|_| {
+    let work =
+        Work { request, context, reader: &reader, place: &place, directory: &directory, cache: cache.as_deref() };
+    work.run(found).inspect_err(|_| {
         // The first error is the one to tell; whoever calls removes the work space anyway.
         let _ = fs::remove_dir_all(&directory);
     })
@@ -156,13 +172,15 @@ struct Work<'a> {
     reader: &'a Reader<'a>,
     place: &'a Place,
     directory: &'a Path,
+    /// A further cache: what has come ahead.
+    cache: Option<&'a Path>,
 }
 
 impl Work<'_> {
-    fn run(&self) -> Result<Slice> {
+    fn run(&self, found: lookups::Found) -> Result<Slice> {
         let name = self.place.key.name();
         self.step(&format!("looking up {} module versions in {name}", self.request.versions.len()));
-        let mut found = lookups::get(self)?;
+        let mut found = lookups::get(self, found)?;
         let newest = self.head(&found.records)?;
         let (head, served) = match self.request.at {
             Some(at) => {
@@ -214,7 +232,8 @@ impl Work<'_> {
     /// Where files of this database may lie already.
     fn caches(&self) -> Vec<PathBuf> {
         let folder = Path::new("sumdb").join(self.place.key.name().as_str());
-        self.request.caches.iter().map(|cache| cache.join(&folder)).collect()
+        let caches = self.cache.into_iter().chain(self.request.caches.iter().map(PathBuf::as_path));
+        caches.map(|cache| cache.join(&folder)).collect()
     }
 
     /// The head of `latest`, once it has all records and all heads of the request.

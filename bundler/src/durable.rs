@@ -20,6 +20,7 @@
 
 use crate::beneath::{Beneath, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::write_behind;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -240,10 +241,6 @@ pub struct Writer<'a> {
     written: u64,
 }
 
-/// Files from this size on are sent to the disk as soon as they are written. Smaller ones the disk takes together: a
-/// request for each would cost more than it gains.
-const SEND_AHEAD_BYTES: u64 = 256 * 1024;
-
 impl Writer<'_> {
     /// Adds bytes.
     pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
@@ -259,12 +256,7 @@ impl Writer<'_> {
     /// Ends the file, which can be read through what this gives; [`Durable::sync`] brings it to the disk. A large file is
     /// sent on its way there now, without waiting: the disk works while the next file is read and proved.
     pub fn finish(self) -> File {
-        #[cfg(target_os = "linux")]
-        if self.written >= SEND_AHEAD_BYTES {
-            // The advice that its pages are not needed soon begins to write them, and drops none that is not written. A
-            // failure is that of the later sync.
-            let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
-        }
+        write_behind::begin(&self.file, self.written);
         self.file
     }
 

@@ -10,7 +10,7 @@
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
 //! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
-//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], [`tape`], `lanes` (SHA-256)
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], [`tape`], `lanes` (SHA-256), `write_behind`
 
 mod beneath;
 pub mod bundle;
@@ -53,3 +53,4 @@ pub mod verify_mirror;
 pub mod why;
 pub mod work_queue;
 pub mod work_space;
+mod write_behind;

@@ -1,8 +1,8 @@
 //! Fetches the zips of a build list before go asks for them: go has few workers, and what it does beside is most of its
 //! time (closure.md 6: the same files come 4 to 9 times faster with 16 plain requests).
 //!
-//! go stays the judge. A zip is put into the child's module cache as go itself would have put it there, with its h1
-//! beside it, and `go mod download` verifies that h1 against go.sum and the checksum database. What cannot be had in this
+//! A zip is put into the child's module cache as go itself would have put it there, with its h1 beside it; who verifies that
+//! h1 against the checksum database says [`Verify`](crate::bundle::Verify). What cannot be had in this
 //! way is left to go: modules of GONOPROXY, `direct`, whatever a proxy refuses, zips that are not good. So nothing here is
 //! an error but a full disk and an interruption.
 //!
@@ -10,6 +10,7 @@
 //!    whatever is stated about the version agree
 //! 2. the proxies of GOPROXY, in order, as go falls from one to the next
 
+use crate::bundle::small_file::{self, Text};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::proxy_list::{Entry, ProxyList};
@@ -20,7 +21,9 @@ use crate::module_cache;
 use crate::module_zip::{Proof, Prover};
 use crate::skeleton::Unpacker;
 use crate::source::Source;
+use crate::write_behind;
 use modferry_format::go_sum::{GoSum, Subject};
+use modferry_format::info::Info;
 use modferry_format::sumdb::record::{self, Lookup};
 use modferry_format::zip_names::MAX_ZIP_BYTES;
 use modferry_format::{H1, ModuleVersion, patterns};
@@ -140,7 +143,9 @@ impl<'a> Ahead<'a> {
             }
             for Entry { url, .. } in &self.proxies.entries {
                 let base = Base::parse(url)?;
-                if let Some(size) = self.reader.size(&base, &zip_path(&base, version)) {
+                if let Some(size) =
+                    self.reader.size(&base, &small_file::on_the_wire(&base, &small_file::path(version, "zip")))
+                {
                     return Ok(Some(size));
                 }
             }
@@ -189,7 +194,7 @@ impl<'a> Ahead<'a> {
         let folder = place.parent().unwrap_or(self.module_cache);
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, "could not be made", &error))?;
         let partial = place.with_extension("zip-ahead");
-        let expected = self.expected(version, go_sum);
+        let expected = self.expected(version, sources, go_sum);
         let mut found = None;
         for source in sources {
             found = local(prover, version, source, &partial, &expected)?;
@@ -230,7 +235,7 @@ impl<'a> Ahead<'a> {
         }
         for Entry { url, may_fail } in &self.proxies.entries {
             let base = Base::parse(url)?;
-            let path = zip_path(&base, version);
+            let path = small_file::on_the_wire(&base, &small_file::path(version, "zip"));
             let mut file = File::create(partial).map_err(|error| failed(&error))?;
             // Where the next proxy is asked after any failure, that takes less time than this one's recovery.
             let attempts = if *may_fail { 1 } else { ATTEMPTS };
@@ -250,26 +255,41 @@ impl<'a> Ahead<'a> {
         Ok(None)
     }
 
-    /// What is stated about the zip: by a go.sum, and by the lookups that go has made for the graph.
-    fn expected(&self, version: &ModuleVersion, go_sum: &GoSum) -> Vec<H1> {
+    /// What is stated about the zip: by a go.sum, and by the lookups that go has made, for the graph or on this machine before.
+    fn expected(&self, version: &ModuleVersion, sources: &[PathBuf], go_sum: &GoSum) -> Vec<H1> {
         let mut expected = go_sum.expected(&Subject::Zip(version.clone())).to_vec();
         if let Some(name) = &self.database {
             let lookup = format!("sumdb/{name}/lookup/{}@{}", version.path().escaped(), version.version().escaped());
-            let file = module_cache::download_dir(self.module_cache).join(lookup);
-            let is_small = file.metadata().is_ok_and(|meta| meta.len() <= record::MAX_BYTES as u64);
-            let lookup = is_small.then(|| fs::read(&file).ok()).flatten();
-            expected
-                .extend(lookup.and_then(|bytes| Lookup::parse(&bytes, version).ok()).map(|lookup| lookup.record.zip));
+            let own = module_cache::download_dir(self.module_cache);
+            let found = [&own].into_iter().chain(sources).find_map(|download| {
+                let bytes = small_file::read(&download.join(&lookup), record::MAX_BYTES as u64)?;
+                Lookup::parse(&bytes, version).ok()
+            });
+            expected.extend(found.map(|lookup| lookup.record.zip));
         }
         expected
     }
-}
 
-/// Where a zip is below a proxy.
-fn zip_path(base: &Base, version: &ModuleVersion) -> String {
-    let path = format!("{}/@v/{}.zip", version.path().escaped(), version.version().escaped());
-    // As go writes it on the wire.
-    if matches!(base, Base::Http(_)) { path.replace('!', "%21") } else { path }
+    /// Fetches the infos of versions of which only the go.mod is there; what does not come is left to go.
+    pub(crate) fn fetch_infos(&self, sources: &[PathBuf]) -> Result<()> {
+        let versions = module_cache::versions(self.module_cache)?;
+        let lacking = versions.into_iter().filter(|(_, files)| files.info.is_none() && files.go_mod.is_some());
+        let lacking: Vec<_> = lacking.filter_map(|(version, files)| Some((version, files.go_mod?))).collect();
+        let one = |(): &mut (), (version, go_mod): &(ModuleVersion, PathBuf)| {
+            self.context.interrupt.check()?;
+            let is_good = |bytes: &[u8]| small_file::is_info_of(version, bytes);
+            match small_file::fetch(self, sources, version, "info", Info::MAX_BYTES, &is_good) {
+                Ok(Text::Found(bytes)) if is_good(&bytes) => {
+                    let place = go_mod.with_extension("info");
+                    fs::write(&place, bytes).map_err(|error| Error::io(&place, "could not be written", &error))
+                }
+                Err(error) if error.kind == ErrorKind::Interrupted => Err(error),
+                _ => Ok(()),
+            }
+        };
+        let results = self.reader.stoppable(|| jobs::map(requests(self.context), lacking, one));
+        results.into_iter().try_for_each(|(_, result)| result)
+    }
 }
 
 /// Copies a zip of a directory, if it is what its hash beside it says.
@@ -297,6 +317,7 @@ fn local(
     }
     // A file that cannot be read is no reason to stop: others have it too.
     let Ok(proof) = proof else { return Ok(None) };
+    write_behind::begin(&copy.file, size);
     Ok(proof.h1.as_ref().ok().copied().filter(|h1| *h1 == stated).map(|h1| (proof, h1)))
 }
 
@@ -321,6 +342,7 @@ fn prove(prover: &mut Prover, version: &ModuleVersion, partial: &Path, expected:
     let mut read = || {
         let file = File::open(partial)?;
         let size = file.metadata()?.len();
+        write_behind::begin(&file, size);
         prover.prove(version, &Source::whole(file, size), size, None)
     };
     let proof = read().map_err(|error| Error::io(partial, "could not be read", &error))?;

@@ -261,7 +261,7 @@ fn make(
     let lookups: Vec<PathBuf> = users.into_iter().chain([module_cache::download_dir(&caches.modules)]).collect();
     let records = Records::fetch(
         cached.keys().cloned(),
-        before,
+        (before, None),
         &options,
         &settings,
         &lookups,

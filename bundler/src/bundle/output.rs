@@ -22,6 +22,15 @@ pub enum Output<'a> {
 }
 
 impl Output<'_> {
+    /// The same output, for one try of several.
+    pub(crate) fn again(&mut self) -> Output<'_> {
+        match self {
+            Self::Directory(out) => Output::Directory(out.clone()),
+            Self::Tar(out) => Output::Tar(out.clone()),
+            Self::Stream(stream) => Output::Stream(&mut **stream),
+        }
+    }
+
     /// How messages name it.
     pub fn name(&self) -> PathBuf {
         match self {

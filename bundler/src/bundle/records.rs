@@ -14,6 +14,7 @@ use modferry_format::info::Info;
 use modferry_format::requires::{self, Requires};
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::record::Record;
 use modferry_format::{BundlePath, H1, Invalid, ModuleVersion, patterns};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -74,6 +75,11 @@ impl Before {
         Ok(self)
     }
 
+    /// Where files of the database may lie already. Those of the base first: they are what the far side has.
+    pub(crate) fn caches(&self, module_caches: &[PathBuf]) -> Vec<PathBuf> {
+        self.base.download.iter().chain(module_caches).cloned().collect()
+    }
+
     /// The id of the base.
     pub(crate) fn base(&self) -> Option<&str> {
         self.base.id.as_deref()
@@ -96,16 +102,18 @@ impl Records {
     /// Fetches and proves the records of all versions, and lays them out in `out`.
     pub(crate) fn fetch(
         versions: impl Iterator<Item = ModuleVersion>,
-        before: Option<Before>,
+        (before, ahead): (Option<Before>, Option<database::Ahead>),
         options: &Options,
         settings: &Settings,
         module_caches: &[PathBuf],
         out: &Path,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let Some(Before { key, base, heads, at }) = before else {
+        let Some(before) = before else {
             return Ok(Self { without_record: vec![EVERY_MODULE.to_owned()], ..Self::default() });
         };
+        let caches = before.caches(module_caches);
+        let Before { key, base, heads, at } = before;
         let private = settings.get("GONOSUMDB");
         let (without, wanted): (BTreeSet<_>, BTreeSet<_>) =
             versions.partition(|version| patterns::matches(private, version.path().as_str()));
@@ -121,8 +129,6 @@ impl Records {
             records.claim(&without, &[private]);
             return Ok(records);
         }
-        // Those of the base first: they are what the far side has.
-        let caches: Vec<PathBuf> = base.download.iter().chain(module_caches).cloned().collect();
         let request = database::Request {
             versions: &wanted,
             since: options.since_head,
@@ -134,7 +140,7 @@ impl Records {
             out,
             jobs: context.requests.unwrap_or(REQUESTS),
         };
-        let slice = database::fetch(&request, &settings.into(), context)?;
+        let slice = database::fetch_rest(&request, ahead, &settings.into(), context)?;
         let allowed = options.no_record.join(",");
         let (accepted, absent): (Vec<_>, Vec<_>) =
             slice.absent.iter().partition(|(version, _)| patterns::matches(&allowed, version.path().as_str()));
@@ -170,6 +176,11 @@ impl Records {
             slice.requests
         );
         context.progress.event(Event::Note(&note));
+    }
+
+    /// What the database says of a version.
+    pub(crate) fn record(&self, version: &ModuleVersion) -> Option<&Record> {
+        self.slice.as_ref()?.records.get(version)
     }
 
     /// What `REQUIRES` says.

@@ -1,18 +1,19 @@
 //! Lets the real go command fill a module cache with the closure of a root.
 //!
-//! 1. `go mod graph` loads every go.mod of the graph, as the main module's own go line prunes it
-//! 2. `go list -m -json all` names the selected versions and loads their infos
+//! 1. where go verifies: `go mod graph` loads every go.mod of the graph, as the main module's own go line prunes it
+//! 2. `go list -m -json all` does the same, names the selected versions and loads their infos
 //! 3. the zips of the level are fetched ahead, see `ahead`. Where go would unpack them there is an empty directory, or the
 //!    heads of their Go files where a level loads packages: go takes a version whose directory and `.ziphash` are there
 //!    for unpacked. That is three quarters of its work (measured on prometheus: 5 s instead of 12 s, 360 MB instead of
 //!    2.2 GB). Where a go should not take the directory for unpacked, it unpacks: slower, not wrong
-//! 4. `go mod download`, or `go mod download all`, fetches what is missing and verifies all of it against the checksum database
+//! 4. `go mod download`, or `go mod download all`, fetches what is missing; and verifies all of it where go is to do that
 //! 5. level `work`: packages are loaded, see `packages`
 //! 6. level `upgrade`: see `upgrade`
 //! 7. infos of versions that are only in the graph are asked for one by one, see `fill`
 //!
 //! closure.md has the measurements that each level's commands come from.
 
+mod download;
 mod fill;
 mod mismatch;
 mod other_versions;
@@ -24,7 +25,9 @@ mod workspace;
 pub(crate) use mismatch::Mismatch;
 pub(crate) use workspace::quoted;
 
+use crate::bundle::Verify;
 use crate::bundle::ahead::{Ahead, Trees};
+use crate::bundle::records_ahead::Expected;
 use crate::bundle::root::Root;
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
@@ -37,12 +40,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// How often a download is tried when single modules fail for reasons that may pass.
-const ATTEMPTS: u32 = 3;
-/// How often progress is told while zips arrive.
-const TELL: Duration = Duration::from_millis(200);
+use std::thread;
 
 /// What go needs to resolve a root.
 pub(crate) struct Resolver<'a> {
@@ -52,6 +50,10 @@ pub(crate) struct Resolver<'a> {
     pub(crate) with_sources: &'a Go,
     /// Fetches zips before go asks for them; none leaves all to go.
     pub(crate) ahead: Option<&'a Ahead<'a>>,
+    /// Who holds what comes to the checksum database.
+    pub(crate) verify: Verify,
+    /// Who fetches records meanwhile.
+    pub(crate) expected: Option<&'a Expected>,
     /// The local sources.
     pub(crate) sources: &'a [PathBuf],
     /// The child's module cache.
@@ -152,16 +154,6 @@ struct Problem {
     err: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Downloaded {
-    path: String,
-    #[serde(default)]
-    version: String,
-    #[serde(default)]
-    error: String,
-}
-
 impl Resolver<'_> {
     /// Asks upstream which version a query means.
     pub(crate) fn query(&self, module: &str, query: &str, scratch: &Path) -> Result<ModuleVersion> {
@@ -228,8 +220,16 @@ impl Resolver<'_> {
     }
 
     fn fetch_by(&self, go: &Go, root: &Root, sources: &[PathBuf]) -> Result<Resolved> {
-        go.must(&root.scratch, &["mod", "graph"], &root.name).map_err(|error| root.explained(error))?;
-        let listed = self.list(go, root)?;
+        let load_graph =
+            || go.must(&root.scratch, &["mod", "graph"], &root.name).map_err(|error| root.explained(error));
+        if self.verify == Verify::ByGo {
+            load_graph()?;
+        }
+        // Of a graph that does not load, `mod graph` says in fewer words why.
+        let listed = self.list(go, root).or_else(|error| load_graph().and(Err(error)))?;
+        if let Some(expected) = self.expected {
+            expected.add_all_in(self.module_cache);
+        }
         let selected = listed.versions(&root.name)?;
         let named = if root.is_pruned() { listed.below(&root.name, &root.required)? } else { selected.clone() };
         // Without pruning plain `go mod download` gets all of it, too.
@@ -238,15 +238,26 @@ impl Resolver<'_> {
         // Of a project level `all` loads no packages; what makes a module of ours has loaded them anyway.
         let loads_none = root.header.level == Level::All && root.header.kind != RootKind::Version;
         let trees = if loads_none { Trees::None } else { Trees::Heads };
-        if trees == Trees::None {
-            self.make_empty_dirs(wanted)?;
-        }
         if let Some(ahead) = self.ahead {
-            ahead.fetch(wanted, sources, &root.go_sum, trees)?;
+            // Side by side: zips from this machine take processors, infos wait for the network.
+            thread::scope(|scope| {
+                let fetch_infos = || if self.verify == Verify::ByRecords { ahead.fetch_infos(sources) } else { Ok(()) };
+                let infos = thread::Builder::new().spawn_scoped(scope, fetch_infos);
+                let zips = ahead.fetch(wanted, sources, &root.go_sum, trees);
+                let infos = infos.map_or(Ok(()), |infos| infos.join().unwrap_or(Ok(())));
+                zips.and(infos)
+            })?;
         }
         root.restore()?;
-        let arguments: &[&str] = if carries_all { &["all"] } else { &[] };
-        let refused = self.download(go, &root.scratch, &root.name, arguments, wanted, &|| root.restore())?;
+        let refused = if self.verify == Verify::ByRecords && self.has_all(wanted) {
+            Vec::new()
+        } else {
+            if trees == Trees::None {
+                self.make_empty_dirs(wanted)?;
+            }
+            let arguments: &[&str] = if carries_all { &["all"] } else { &[] };
+            self.download(go, &root.scratch, &root.name, arguments, wanted, &|| root.restore())?
+        };
         Ok(Resolved {
             refused,
             paths: listed.paths(),
@@ -255,6 +266,14 @@ impl Resolver<'_> {
             warnings: Vec::new(),
             mismatched: BTreeSet::new(),
             modules: listed,
+        })
+    }
+
+    /// Whether there is nothing left to download of these versions.
+    fn has_all(&self, versions: &[ModuleVersion]) -> bool {
+        versions.iter().all(|version| {
+            let zip = module_cache::zip_file(self.module_cache, version);
+            ["zip", "ziphash", "mod", "info"].iter().all(|suffix| zip.with_extension(suffix).exists())
         })
     }
 
@@ -306,63 +325,6 @@ impl Resolver<'_> {
         Ok(ModuleList(go_command::json_stream(&output.stdout, name)?))
     }
 
-    /// `go mod download` in `dir`, with further attempts for what may pass; gives the zips that cannot be had.
-    fn download(
-        &self,
-        go: &Go,
-        dir: &Path,
-        name: &str,
-        what: &[&str],
-        expected: &[ModuleVersion],
-        restore: &dyn Fn() -> Result<()>,
-    ) -> Result<Vec<Refused>> {
-        let mut arrivals = Arrivals::new(self.module_cache, expected);
-        let arguments = [&["mod", "download", "-json"], what].concat();
-        let mut attempt = 1;
-        loop {
-            let mut watch = || arrivals.tell(self.context);
-            let output = go.run(dir, &arguments, &mut watch)?;
-            let downloaded: Vec<Downloaded> = go_command::json_stream(&output.stdout, name)?;
-            let errors: Vec<&Downloaded> = downloaded.iter().filter(|module| !module.error.is_empty()).collect();
-            if output.status.success() {
-                return Ok(Vec::new());
-            }
-            if errors.is_empty() {
-                return Err(go_command::explain(&format!("{name}: go mod download failed"), &output.stderr));
-            }
-            let (mut refused, mut conflict) = (Vec::new(), None::<Error>);
-            let mut may_pass = false;
-            for module in errors {
-                let version = format!("{}@{}", module.path, module.version);
-                let explained = go_command::explain(&format!("{name}: {version} could not be fetched"), &module.error);
-                match (explained.kind, version.parse()) {
-                    (ErrorKind::NotFound | ErrorKind::GoFailed, Ok(version)) => {
-                        refused.push(Refused { version, words: module.error.clone() });
-                    }
-                    (ErrorKind::Network, Ok(version)) if attempt < ATTEMPTS => {
-                        may_pass = true;
-                        refused.push(Refused { version, words: module.error.clone() });
-                    }
-                    // All of them are named: who can do without has to leave out each.
-                    (ErrorKind::HashConflict, _) => match &mut conflict {
-                        None => conflict = Some(explained),
-                        Some(first) => first.causes.extend(explained.causes),
-                    },
-                    _ => return Err(explained),
-                }
-            }
-            if let Some(conflict) = conflict {
-                return Err(conflict);
-            }
-            if !may_pass {
-                refused.sort();
-                return Ok(refused);
-            }
-            attempt += 1;
-            restore()?;
-        }
-    }
-
     fn tidy(&self, root: &Root, flags: &[&str]) -> Result<bool> {
         root.restore()?;
         let arguments = [&["mod", "tidy"], flags].concat();
@@ -381,41 +343,6 @@ impl Resolver<'_> {
             return Err(packages::refused_error(&root.name, first));
         }
         Ok(())
-    }
-}
-
-/// Counts the zips that have arrived, for progress.
-struct Arrivals {
-    waiting: Vec<(String, PathBuf)>,
-    total: u64,
-    bytes: u64,
-    current: String,
-    told: Instant,
-}
-
-impl Arrivals {
-    fn new(module_cache: &Path, selected: &[ModuleVersion]) -> Self {
-        let zip = |version: &ModuleVersion| (version.to_string(), module_cache::zip_file(module_cache, version));
-        let waiting: Vec<_> = selected.iter().map(zip).collect();
-        Self { total: waiting.len() as u64, waiting, bytes: 0, current: String::new(), told: Instant::now() }
-    }
-
-    fn tell(&mut self, context: &Context<'_>) {
-        if self.told.elapsed() < TELL {
-            return;
-        }
-        self.told = Instant::now();
-        let (bytes, current) = (&mut self.bytes, &mut self.current);
-        self.waiting.retain(|(name, zip)| match fs::metadata(zip) {
-            Ok(meta) => {
-                *bytes += meta.len();
-                current.clone_from(name);
-                false
-            }
-            Err(_) => true,
-        });
-        let done = self.total - self.waiting.len() as u64;
-        context.progress.event(Event::Progress { done, total: self.total, bytes: self.bytes, current: &self.current });
     }
 }
 

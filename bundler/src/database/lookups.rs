@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// What the lookups gave.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) records: BTreeMap<ModuleVersion, Record>,
     pub(super) absent: BTreeMap<ModuleVersion, String>,
@@ -26,18 +27,34 @@ pub(super) struct Found {
     pub(super) cached: BTreeMap<ModuleVersion, PathBuf>,
 }
 
+impl Found {
+    /// Adds what others gave.
+    pub(super) fn add(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.absent.extend(other.absent);
+        self.heads.extend(other.heads);
+        self.cached.extend(other.cached);
+    }
+}
+
 /// The name of a lookup below its database: escaped, and for the rest raw.
 pub(super) fn name(version: &ModuleVersion) -> String {
     format!("lookup/{}@{}", version.path().escaped(), version.version().escaped())
 }
 
-pub(super) fn get(work: &Work<'_>) -> Result<Found> {
-    let mut found =
-        Found { records: BTreeMap::new(), absent: BTreeMap::new(), heads: Vec::new(), cached: BTreeMap::new() };
+/// Gets all of the request; of what was `found` already only the heads count that nobody asks for again.
+pub(super) fn get(work: &Work<'_>, mut found: Found) -> Result<Found> {
+    let wanted = &work.request.versions;
+    found.records.retain(|version, _| wanted.contains(version));
+    found.cached.retain(|version, _| wanted.contains(version));
+    // What was not there then may be now.
+    found.absent.clear();
     let caches = work.caches();
     let heads = Heads { work, opened: Mutex::default() };
     let mut wanted = Vec::new();
-    for version in work.request.versions {
+    for version in
+        work.request.versions.iter().filter(|version| !found.records.contains_key(version)).collect::<Vec<_>>()
+    {
         let cached = caches.iter().map(|cache| cache.join(name(version)));
         match cached.into_iter().find_map(|file| Some((cached_lookup(&file, version)?, file))) {
             Some((lookup, file)) => {
@@ -55,7 +72,7 @@ pub(super) fn get(work: &Work<'_>) -> Result<Found> {
             Err(words) => drop(found.absent.insert(version, words)),
         }
     }
-    found.heads = heads.opened.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
+    found.heads.extend(heads.opened.into_inner().unwrap_or_else(PoisonError::into_inner).into_values());
     Ok(found)
 }
 

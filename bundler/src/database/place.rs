@@ -16,6 +16,7 @@ const MAX_SUPPORTED: usize = 64 * 1024;
 const ATTEMPTS_BEFORE_NEXT: u32 = 2;
 
 /// A database and where it is.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) key: VerifierKey,
     pub(super) base: Base,

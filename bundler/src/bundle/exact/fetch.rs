@@ -8,13 +8,14 @@
 //! Here nobody judges what comes: hashes are compared where the bundle is sealed, with all that is stated about them. Of
 //! local files only those are taken that agree with what is stated, for others may have better ones.
 
-use crate::bundle::ahead::{ATTEMPTS, Ahead, Trees, requests};
+use crate::bundle::ahead::{Ahead, Trees, requests};
 use crate::bundle::resolve::Refused;
 use crate::bundle::seal;
+use crate::bundle::small_file::{self, Text};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch::proxy_list::Entry;
-use crate::fetch::remote::{Answer, Base, Passed};
+use crate::fetch::remote::{Base, Passed};
 use crate::go_command::{self, Go};
 use crate::jobs;
 use crate::module_cache;
@@ -29,7 +30,7 @@ use modferry_format::{H1, ModuleVersion, go_mod, patterns};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -72,15 +73,6 @@ pub(crate) struct Fetched {
     pub(crate) missing: Option<ModuleVersion>,
     /// Whether something was left to go.
     pub(crate) by_go: bool,
-}
-
-/// What became of a file that was asked for.
-enum Text {
-    Found(Vec<u8>),
-    /// No proxy has it, and nobody else is asked.
-    Absent(String),
-    /// Only go can get it, for this reason.
-    LeftToGo(String),
 }
 
 /// What became of info and go.mod of a version.
@@ -177,17 +169,16 @@ impl Exactly<'_> {
         if !place("mod").exists() {
             let expected = self.expected_go_mod(ahead, version, wanted.stated.1);
             let is_good = |bytes: &[u8]| expected.is_empty() || expected.contains(&H1::of_go_mod(bytes));
-            match self.text(ahead, version, "mod", go_mod::MAX_BYTES, &is_good)? {
+            match small_file::fetch(ahead, self.sources, version, "mod", go_mod::MAX_BYTES, &is_good)? {
                 Text::Found(bytes) => write(&place("mod"), &bytes)?,
                 Text::LeftToGo(why) => return Ok(Texts::LeftToGo(why)),
                 Text::Absent(words) => return Ok(Texts::Absent(absent(wanted, version, "go.mod", &words))),
             }
         }
         if !place("info").exists() && !wanted.without_info.contains(version) {
-            let is_good =
-                |bytes: &[u8]| Info::from_upstream(bytes).is_ok_and(|info| info.version() == version.version());
+            let is_good = |bytes: &[u8]| small_file::is_info_of(version, bytes);
             let is_whole = wanted.versions.get(version) == Some(&Files::Whole);
-            match self.text(ahead, version, "info", Info::MAX_BYTES, &is_good)? {
+            match small_file::fetch(ahead, self.sources, version, "info", Info::MAX_BYTES, &is_good)? {
                 Text::Found(bytes) => write(&place("info"), &bytes)?,
                 Text::LeftToGo(why) if is_whole || self.go.is_there() => return Ok(Texts::LeftToGo(why)),
                 Text::Absent(words) if is_whole => return Ok(Texts::Absent(absent(wanted, version, "info", &words))),
@@ -195,40 +186,6 @@ impl Exactly<'_> {
             }
         }
         Ok(Texts::All)
-    }
-
-    /// One small file, from the first place that has it.
-    fn text(
-        &self,
-        ahead: &Ahead<'_>,
-        version: &ModuleVersion,
-        suffix: &str,
-        limit: u64,
-        is_good: &dyn Fn(&[u8]) -> bool,
-    ) -> Result<Text> {
-        let path = path(version, suffix);
-        for source in self.sources {
-            if let Some(bytes) = small(&source.join(&path), limit).filter(|bytes| is_good(bytes)) {
-                return Ok(Text::Found(bytes));
-            }
-        }
-        if patterns::matches(&ahead.not_by_proxy, version.path().as_str()) {
-            return Ok(Text::LeftToGo("GONOPROXY names it, so no proxy is asked".to_owned()));
-        }
-        let mut said = String::from("GOPROXY names no proxy");
-        for Entry { url, may_fail } in &ahead.proxies.entries {
-            let base = Base::parse(url)?;
-            // As in `ahead`: a proxy with a successor for this case is not waited for.
-            let attempts = if *may_fail { 1 } else { ATTEMPTS };
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            match ahead.reader.get_patiently(&base, &on_the_wire(&base, &path), limit, attempts) {
-                Ok(Answer::Found(bytes)) => return Ok(Text::Found(bytes)),
-                Ok(Answer::Absent(words)) => said = format!("{}: {words}", base.shown(&path)),
-                Err(error) if *may_fail && error.kind != ErrorKind::Interrupted => said = error.message,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(if ahead.proxies.is_direct { Text::LeftToGo(said) } else { Text::Absent(said) })
     }
 
     /// Step 2 for a zip that did not come ahead: asks once more and installs it, or says why not; gives the reason if it is
@@ -246,11 +203,11 @@ impl Exactly<'_> {
         let place = module_cache::zip_file(self.module_cache, version);
         let partial = place.with_extension("zip-exact");
         let failed = |error: &io::Error| Error::io(&partial, "could not be written", error);
-        let (path, mut said) = (path(version, "zip"), String::from("GOPROXY names no proxy"));
+        let (path, mut said) = (small_file::path(version, "zip"), String::from("GOPROXY names no proxy"));
         for Entry { url, may_fail } in &ahead.proxies.entries {
             let base = Base::parse(url)?;
             let mut file = File::create(&partial).map_err(|error| failed(&error))?;
-            match ahead.reader.pass(&base, &on_the_wire(&base, &path), MAX_ZIP_BYTES, &mut file, 1) {
+            match ahead.reader.pass(&base, &small_file::on_the_wire(&base, &path), MAX_ZIP_BYTES, &mut file, 1) {
                 Ok(Passed::All(size)) => {
                     let file = File::open(&partial).map_err(|error| failed(&error))?;
                     let proof = prover.prove(version, &Source::whole(file, size), size, None);
@@ -347,7 +304,7 @@ impl Exactly<'_> {
         let mut expected = stated.expected(&Subject::GoMod(version.clone())).to_vec();
         if let Some(name) = &ahead.database {
             let lookup = format!("sumdb/{name}/lookup/{}@{}", version.path().escaped(), version.version().escaped());
-            let read = |source: &PathBuf| small(&source.join(&lookup), record::MAX_BYTES as u64);
+            let read = |source: &PathBuf| small_file::read(&source.join(&lookup), record::MAX_BYTES as u64);
             let lookups = self.sources.iter().filter_map(read).filter_map(|bytes| Lookup::parse(&bytes, version).ok());
             expected.extend(lookups.map(|lookup| lookup.record.go_mod));
         }
@@ -361,24 +318,4 @@ fn absent(wanted: &Wanted<'_>, version: &ModuleVersion, what: &str, words: &str)
     Error::new(ErrorKind::NotFound, message)
         .because(words)
         .hint("a private module belongs into GOPRIVATE, a proxy that has it into GOPROXY")
-}
-
-/// Where a file of a version is below a proxy or in a module cache.
-fn path(version: &ModuleVersion, suffix: &str) -> String {
-    format!("{}/@v/{}.{suffix}", version.path().escaped(), version.version().escaped())
-}
-
-/// As go writes it on the wire.
-fn on_the_wire(base: &Base, path: &str) -> String {
-    if matches!(base, Base::Http(_)) { path.replace('!', "%21") } else { path.to_owned() }
-}
-
-/// A small file of this machine; none if there is none, or none that can be used.
-fn small(file: &Path, limit: u64) -> Option<Vec<u8>> {
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    File::open(file).ok()?.take(limit + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= limit).then_some(bytes)
 }

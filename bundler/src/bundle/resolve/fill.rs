@@ -5,7 +5,7 @@ use super::{Listed, Refused, Resolver};
 use crate::error::Result;
 use crate::go_command;
 use crate::jobs;
-use crate::module_cache::Versions;
+use crate::module_cache;
 use modferry_format::ModuleVersion;
 use std::path::Path;
 
@@ -14,7 +14,11 @@ const INFO_CHILDREN: usize = 16;
 
 impl Resolver<'_> {
     /// Gives the versions for which upstream has none.
-    pub(crate) fn fill(&self, versions: &Versions, scratch: &Path) -> Result<Vec<Refused>> {
+    pub(crate) fn fill(&self, scratch: &Path) -> Result<Vec<Refused>> {
+        if let Some(ahead) = self.ahead {
+            ahead.fetch_infos(self.sources)?;
+        }
+        let versions = module_cache::versions(self.module_cache)?;
         let lacking: Vec<&ModuleVersion> = versions
             .iter()
             .filter(|(_, files)| {
