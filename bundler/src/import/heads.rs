@@ -1,4 +1,4 @@
-//! The tree heads of a mirror, `ledger/sumdb/NAME/@heads`: one JSON object a line, ascending by size (SPEC M101).
+//! The tree heads of a mirror, read from `ledger/sumdb/NAME/@heads` (SPEC M101).
 //!
 //! All of them are proven to be one log, and a client that has stored one finds its way to the newest.
 
@@ -7,28 +7,13 @@ use crate::mirror::Mirror;
 use modferry_format::database::DatabaseName;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::mirror::{self, HeadLine};
 use modferry_format::sumdb::note::NotOpened;
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Largest file of heads that is read, in bytes: room for some 100,000 heads, of which a bundle brings up to 500.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
-
-/// A head, and the bundle that brought it.
-#[derive(Debug, Clone)]
-pub(crate) struct HeadLine {
-    pub(crate) head: Head,
-    pub(crate) bundle: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    size: u64,
-    root: String,
-    bundle: String,
-    note: String,
-}
 
 /// Where the heads of a database lie.
 pub(crate) fn path(name: &DatabaseName) -> PathBuf {
@@ -50,7 +35,7 @@ pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLin
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.map_err(|error| Error::io(&full, "the tree heads could not be read", &error))?,
     };
-    parse(&text, key).map_err(|reason| {
+    mirror::parse(&text, key).map_err(|invalid| {
         if let Some(other) = signer_of(&text, key) {
             let message = format!("{}: the mirror's heads of {} are signed by another key", full.display(), key.name());
             return Error::new(ErrorKind::Untrusted, message)
@@ -59,7 +44,7 @@ pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLin
                 .hint("a database with another key is another database: find out which key is the right one");
         }
         Error::new(ErrorKind::MirrorDamaged, format!("{}: is damaged", full.display()))
-            .because(reason)
+            .because(invalid.reason())
             .hint("put the file back from a copy of the mirror: it is what tells one log from another")
     })
 }
@@ -67,38 +52,9 @@ pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLin
 /// What the first note says of its signer, if it is whole and not signed by this key.
 fn signer_of(text: &[u8], key: &VerifierKey) -> Option<String> {
     let text = String::from_utf8_lossy(text);
-    let line: Line = serde_json::from_str(text.lines().next()?).ok()?;
-    match Head::open(line.note.as_bytes(), key) {
-        Err(NotOpened::NotSigned(_)) => line.note.lines().last().map(str::to_owned),
+    let note = HeadLine::note_in(text.lines().next()?)?;
+    match Head::open(note.as_bytes(), key) {
+        Err(NotOpened::NotSigned(_)) => note.lines().last().map(str::to_owned),
         _ => None,
     }
-}
-
-/// The heads in the bytes of the file, or what is wrong with the first line that is.
-pub(crate) fn parse(text: &[u8], key: &VerifierKey) -> std::result::Result<Vec<HeadLine>, String> {
-    let mut lines: Vec<HeadLine> = Vec::new();
-    for text in String::from_utf8_lossy(text).lines() {
-        let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let head = Head::open(line.note.as_bytes(), key).map_err(|error| error.to_string())?;
-        if head.size() != line.size || head.root().to_string() != line.root {
-            return Err(format!("a line says {} {}, its note is {head}", line.size, line.root));
-        }
-        if lines.last().is_some_and(|last| last.head.size() >= head.size()) {
-            return Err(format!("{head} is out of order"));
-        }
-        lines.push(HeadLine { head, bundle: line.bundle });
-    }
-    Ok(lines)
-}
-
-/// The text of the file.
-pub(crate) fn text(lines: &[HeadLine]) -> String {
-    let line = |line: &HeadLine| Line {
-        size: line.head.size(),
-        root: line.head.root().to_string(),
-        bundle: line.bundle.clone(),
-        note: line.head.note().to_owned(),
-    };
-    // Plain strings and numbers cannot fail to become JSON.
-    lines.iter().map(|it| serde_json::to_string(&line(it)).unwrap_or_default() + "\n").collect()
 }
