@@ -10,6 +10,7 @@
 
 use crate::entity_tag::EntityTag;
 use crate::limits::RECHECK_AFTER;
+use crate::modified::Modified;
 use crate::plan::{Class, Resource};
 use crate::site::{FileBytes, Found, Stamp};
 use bytes::Bytes;
@@ -60,10 +61,11 @@ struct Slot {
 /// A file that is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
-    /// Key, text of the tag and bytes, one after the other in one piece of memory; of an open file no bytes.
+    /// Key, texts of the tag and of the date, and bytes, one after the other in one piece of memory; of an open file no bytes.
     text: Arc<[u8]>,
     key_bytes: u16,
     tag_bytes: u8,
+    has_date: bool,
     /// How it is answered.
     pub(crate) class: Class,
     /// Its size.
@@ -86,8 +88,9 @@ impl Kept {
     /// What was found at a path, if it is something to keep.
     pub(crate) fn new(path: &BundlePath, key: &str, found: &Found, now: Instant) -> Option<Self> {
         // A zip has no tag until its import has come to the ledger; it shall not be without one for good.
-        let Resource::Here { size, tag: Some(tag) } = found.resource else { return None };
+        let Resource::Here { size, tag: Some(tag), modified } = found.resource else { return None };
         let tag = tag.to_string();
+        let date = modified.map(|modified| modified.to_string()).unwrap_or_default();
         let (bytes, file): (&[u8], _) = match &found.bytes {
             FileBytes::None => return None,
             FileBytes::Read(bytes) => (bytes, None),
@@ -97,7 +100,8 @@ impl Kept {
         Some(Self {
             key_bytes: u16::try_from(key.len()).ok()?,
             tag_bytes: u8::try_from(tag.len()).ok()?,
-            text: [key.as_bytes(), tag.as_bytes(), bytes].concat().into(),
+            has_date: !date.is_empty(),
+            text: [key.as_bytes(), tag.as_bytes(), date.as_bytes(), bytes].concat().into(),
             class: Class::of(path),
             size,
             file,
@@ -109,13 +113,23 @@ impl Kept {
         &self.text[..usize::from(self.key_bytes)]
     }
 
+    fn date_at(&self) -> Range<usize> {
+        let start = usize::from(self.key_bytes) + usize::from(self.tag_bytes);
+        start..start + if self.has_date { Modified::TEXT_BYTES } else { 0 }
+    }
+
     fn bytes_at(&self) -> Range<usize> {
-        usize::from(self.key_bytes) + usize::from(self.tag_bytes)..self.text.len()
+        self.date_at().end..self.text.len()
     }
 
     /// The tag as it stands in a header.
     pub(crate) fn tag(&self) -> &[u8] {
-        &self.text[usize::from(self.key_bytes)..self.bytes_at().start]
+        &self.text[usize::from(self.key_bytes)..self.date_at().start]
+    }
+
+    /// The date of the last change as it stands in a header; empty where it is not known.
+    pub(crate) fn modified(&self) -> &[u8] {
+        &self.text[self.date_at()]
     }
 
     /// The bytes; none of a file that is open.
@@ -136,11 +150,12 @@ impl Kept {
     /// The same as a look found it.
     pub(crate) fn found(&self) -> Found {
         let tag = str::from_utf8(self.tag()).ok().and_then(EntityTag::parse);
+        let modified = str::from_utf8(self.modified()).ok().and_then(Modified::parse);
         let bytes = match &self.file {
             Some(file) => FileBytes::File(Arc::clone(file)),
             None => FileBytes::Read(self.shared_bytes()),
         };
-        Found { resource: Resource::Here { size: self.size, tag }, bytes, stamp: None }
+        Found { resource: Resource::Here { size: self.size, tag, modified }, bytes, stamp: None }
     }
 
     /// Whether it need not be looked at again at this time.

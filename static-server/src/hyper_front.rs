@@ -76,6 +76,7 @@ async fn respond<B: hyper::body::Body>(
         target: &target,
         has_body: !request.body().is_end_stream(),
         if_none_match: if_none_match.as_deref(),
+        if_modified_since: only(headers, &header::IF_MODIFIED_SINCE),
         range: only(headers, &header::RANGE),
         if_range: only(headers, &header::IF_RANGE),
     };

@@ -31,6 +31,7 @@ mod http1;
 mod hyper_front;
 pub mod limits;
 mod listener;
+pub mod modified;
 pub mod plan;
 mod range;
 mod response;

@@ -9,6 +9,7 @@
 use crate::absence::Absence;
 use crate::entity_tag::EntityTag;
 use crate::limits::MAX_TARGET_BYTES;
+use crate::modified::Modified;
 use crate::range::{self, Selection};
 use crate::response::{Body, Response, Status};
 use crate::target::{Prefix, Refused};
@@ -25,6 +26,8 @@ pub struct Request<'a> {
     pub has_body: bool,
     /// `If-None-Match`, several of them joined with commas.
     pub if_none_match: Option<&'a str>,
+    /// `If-Modified-Since`, where there is exactly one.
+    pub if_modified_since: Option<&'a str>,
     /// `Range`, where there is exactly one.
     pub range: Option<&'a str>,
     /// `If-Range`, where there is exactly one.
@@ -51,6 +54,8 @@ pub enum Resource {
         size: u64,
         /// Its tag, where its hash is known.
         tag: Option<EntityTag>,
+        /// When it was changed last, of a file that has one content for ever, where that is known.
+        modified: Option<Modified>,
     },
     /// Nothing.
     Absent(Absence),
@@ -78,12 +83,16 @@ impl Class {
     }
 
     /// The header fields of the answer to a request for a whole file without conditions; those that [`answer`] gives.
-    pub(crate) fn write_whole(self, tag: &[u8], size: u64, out: &mut Vec<u8>) {
+    pub(crate) fn write_whole(self, tag: &[u8], modified: &[u8], size: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"cache-control: ");
         out.extend_from_slice(self.cache_control.as_bytes());
         if !tag.is_empty() {
             out.extend_from_slice(b"\r\netag: ");
             out.extend_from_slice(tag);
+        }
+        if !modified.is_empty() {
+            out.extend_from_slice(b"\r\nlast-modified: ");
+            out.extend_from_slice(modified);
         }
         out.extend_from_slice(b"\r\ncontent-type: ");
         out.extend_from_slice(self.media_type.as_bytes());
@@ -137,7 +146,7 @@ pub fn route(request: &Request<'_>, prefix: &Prefix) -> Result<BundlePath, Respo
 /// The answer, now that it is known what there is at the path.
 pub fn answer(request: &Request<'_>, path: &BundlePath, resource: &Resource) -> Response {
     let response = match resource {
-        Resource::Here { size, tag } => here(request, path, *size, *tag),
+        Resource::Here { size, tag, modified } => here(request, path, *size, *tag, *modified),
         Resource::Absent(absence) => Response::text(Status::NotFound, absence.text(path)),
         Resource::Withdrawn { reason } => {
             Response::text(Status::Gone, format!("withdrawn: {}", crate::absence::quoted(reason)))
@@ -155,21 +164,36 @@ pub(crate) fn malformed(method: Method, why: &str) -> Response {
     for_method(Response::text(Status::BadRequest, why).close(true), method)
 }
 
-fn here(request: &Request<'_>, path: &BundlePath, size: u64, tag: Option<EntityTag>) -> Response {
+fn here(
+    request: &Request<'_>,
+    path: &BundlePath,
+    size: u64,
+    tag: Option<EntityTag>,
+    modified: Option<Modified>,
+) -> Response {
     let response = |status| {
         let response = Response { status, fields: Vec::with_capacity(8), body: Body::Empty, closes: false };
         let response = response.field("cache-control", cache_control(path));
-        match tag {
+        let response = match tag {
             Some(tag) => response.field("etag", tag.to_string()),
+            None => response,
+        };
+        match modified {
+            Some(modified) => response.field("last-modified", modified.to_string()),
             None => response,
         }
     };
-    if let (Some(header), Some(tag)) = (request.if_none_match, tag)
-        && tag.is_among(header)
-    {
+    let is_known = match (request.if_none_match, request.if_modified_since) {
+        (Some(tags), _) => tag.is_some_and(|tag| tag.is_among(tags)),
+        (None, Some(date)) => modified.zip(Modified::parse(date)).is_some_and(|(modified, since)| modified <= since),
+        (None, None) => false,
+    };
+    if is_known {
         return response(Status::NotModified);
     }
-    let same = || request.if_range.is_none_or(|header| tag.is_some_and(|tag| tag.is(header)));
+    // Of a file that never changes a date is as good as a tag, but only as it was given.
+    let is_of_date = |header: &str| modified.is_some_and(|it| it.to_string() == header);
+    let same = || request.if_range.is_none_or(|header| tag.is_some_and(|tag| tag.is(header)) || is_of_date(header));
     let selection = match request.range {
         // A range means something for GET only (RFC 9110, section 14.2).
         Some(header) if request.method == Method::Get && same() => range::select(header, size),

@@ -11,6 +11,7 @@ use crate::entity_tag::EntityTag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_bytes::{Patience, read_whole};
 use crate::limits::{MAX_CHANGING_BYTES, MAX_HASHED_BYTES, MAX_LIST_BYTES_FOR_HINT, MAX_SMALL_BYTES};
+use crate::modified::Modified;
 use crate::plan::Resource;
 use crate::sorted_lines;
 use bytes::Bytes;
@@ -140,16 +141,27 @@ impl Site {
             };
         };
         let (size, stamp) = (meta.len(), Some(Stamp::of(&meta)));
+        // Two states of a list within one second would have one date: only what never changes has one.
+        let changed = meta.modified().ok().filter(|_| path.is_immutable());
+        let modified = changed.and_then(|time| Modified::of(time, SystemTime::now()));
         let whole = if path.is_immutable() { MAX_SMALL_BYTES } else { MAX_CHANGING_BYTES };
         if size > whole {
             let tag = self.recorded(path, &text, size, patience)?;
-            return Ok(Found { resource: Resource::Here { size, tag }, bytes: FileBytes::File(Arc::new(file)), stamp });
+            return Ok(Found {
+                resource: Resource::Here { size, tag, modified },
+                bytes: FileBytes::File(Arc::new(file)),
+                stamp,
+            });
         }
         let bytes = read_whole(&file, size, patience)?;
         let size = bytes.len() as u64;
         let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, &text, size, patience)? } else { None };
         let tag = recorded.unwrap_or_else(|| EntityTag::File(FileSha256::of(&bytes)));
-        Ok(Found { resource: Resource::Here { size, tag: Some(tag) }, bytes: FileBytes::Read(bytes.into()), stamp })
+        Ok(Found {
+            resource: Resource::Here { size, tag: Some(tag), modified },
+            bytes: FileBytes::Read(bytes.into()),
+            stamp,
+        })
     }
 
     /// The state of a file; none where it is not there any more.
@@ -161,7 +173,7 @@ impl Site {
     fn part_of_a_wider(&self, path: &BundlePath, patience: Patience) -> io::Result<Option<Found>> {
         let BundlePath::Tile(database, tile) = path else { return Ok(None) };
         Ok(cut(&self.root, database, *tile, patience)?.map(|(bytes, tag)| Found {
-            resource: Resource::Here { size: bytes.len() as u64, tag: Some(tag) },
+            resource: Resource::Here { size: bytes.len() as u64, tag: Some(tag), modified: None },
             bytes: FileBytes::Read(bytes),
             stamp: None,
         }))

@@ -47,6 +47,7 @@ fn made(key: &str, bytes: usize) -> Kept {
         text: [key.as_bytes(), &vec![b'x'; bytes]].concat().into(),
         key_bytes: u16::try_from(key.len()).unwrap(),
         tag_bytes: 0,
+        has_date: false,
         class: Class::of(&path(MOD)),
         size: bytes as u64,
         file: None,

@@ -38,6 +38,7 @@ pub(crate) struct Head<'a> {
     /// Whether a condition or a range stands in it.
     pub(crate) has_conditions: bool,
     if_none_match: Option<Cow<'a, str>>,
+    if_modified_since: Once<'a>,
     range: Once<'a>,
     if_range: Once<'a>,
 }
@@ -102,6 +103,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
         names_one_host: false,
         has_conditions: false,
         if_none_match: None,
+        if_modified_since: Once::None,
         range: Once::None,
         if_range: Once::None,
     };
@@ -158,6 +160,7 @@ impl<'a> Head<'a> {
                     }
                     length = Some(stated);
                 }
+                17 if is("if-modified-since") => self.if_modified_since.add(value),
                 17 if is("transfer-encoding") => {
                     if self.version == Version::Http10 {
                         return Err(Status::BadRequest);
@@ -177,7 +180,8 @@ impl<'a> Head<'a> {
         }
         self.has_body = encoding.is_some() || length.is_some_and(|length| length > 0);
         self.names_one_host = self.version == Version::Http10 || host.get().is_some();
-        self.has_conditions |= self.range != Once::None || self.if_range != Once::None;
+        self.has_conditions |=
+            [self.range, self.if_range, self.if_modified_since].iter().any(|header| *header != Once::None);
         Ok(())
     }
 
@@ -188,6 +192,7 @@ impl<'a> Head<'a> {
             target,
             has_body: self.has_body,
             if_none_match: self.if_none_match.as_deref(),
+            if_modified_since: self.if_modified_since.get(),
             range: self.range.get(),
             if_range: self.if_range.get(),
         }

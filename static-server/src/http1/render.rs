@@ -89,7 +89,7 @@ pub(crate) fn head_of_whole(
     out: &mut Vec<u8>,
 ) {
     status_line(Status::Ok, version, out);
-    kept.class.write_whole(kept.tag(), kept.size, out);
+    kept.class.write_whole(kept.tag(), kept.modified(), kept.size, out);
     out.extend_from_slice(connection.line());
     out.extend_from_slice(date.line(now));
 }

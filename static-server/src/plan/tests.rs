@@ -3,9 +3,18 @@ use crate::absence::{Database, Kind, Newest};
 use modferry_format::FileSha256;
 
 const ZIP: &str = "/ex.org/a/@v/v1.0.0.zip";
+const DATE: &str = "Wed, 21 Oct 2026 07:28:00 GMT";
 
 fn get(target: &str) -> Request<'_> {
-    Request { method: Method::Get, target, has_body: false, if_none_match: None, range: None, if_range: None }
+    Request {
+        method: Method::Get,
+        target,
+        has_body: false,
+        if_none_match: None,
+        if_modified_since: None,
+        range: None,
+        if_range: None,
+    }
 }
 
 fn tag() -> EntityTag {
@@ -14,7 +23,7 @@ fn tag() -> EntityTag {
 
 /// The answer where each file that is asked for has ten bytes.
 fn plan(request: &Request<'_>) -> Response {
-    let here = Resource::Here { size: 10, tag: Some(tag()) };
+    let here = Resource::Here { size: 10, tag: Some(tag()), modified: None };
     route(request, &Prefix::default()).map_or_else(|refusal| refusal, |path| answer(request, &path, &here))
 }
 
@@ -150,7 +159,7 @@ fn ranges_are_parts_of_the_file_that_was_meant() {
 fn a_file_without_a_known_hash_has_no_tag_and_meets_no_condition() {
     let request = Request { if_none_match: Some("*"), range: Some("bytes=0-1"), if_range: Some("\"x\""), ..get(ZIP) };
     let path = route(&request, &Prefix::default()).unwrap();
-    let response = answer(&request, &path, &Resource::Here { size: 10, tag: None });
+    let response = answer(&request, &path, &Resource::Here { size: 10, tag: None, modified: None });
     assert_eq!((response.status, field(&response, "etag")), (Status::Ok, None));
 }
 
@@ -158,7 +167,7 @@ fn a_file_without_a_known_hash_has_no_tag_and_meets_no_condition() {
 fn an_empty_file_is_a_file() {
     let request = get(ZIP);
     let path = route(&request, &Prefix::default()).unwrap();
-    let here = Resource::Here { size: 0, tag: Some(tag()) };
+    let here = Resource::Here { size: 0, tag: Some(tag()), modified: None };
     let response = answer(&request, &path, &here);
     assert_eq!((response.status, field(&response, "content-length")), (Status::Ok, Some("0")));
     let ranged = Request { range: Some("bytes=0-"), ..request };
@@ -189,7 +198,8 @@ fn a_tile_that_was_cut_is_answered_as_a_file_of_its_own() {
     let (own_text, wider_text) = (own.to_string(), EntityTag::File(FileSha256::of(b"wider")).to_string());
     let plain = get("/sumdb/sum.golang.org/tile/8/0/000.p/5");
     let path = route(&plain, &Prefix::default()).unwrap();
-    let plan = |request: &Request<'_>| answer(request, &path, &Resource::Here { size: 160, tag: Some(own) });
+    let plan =
+        |request: &Request<'_>| answer(request, &path, &Resource::Here { size: 160, tag: Some(own), modified: None });
     for (request, status, length) in [
         (plain, 200, Some("160")),
         (Request { method: Method::Head, ..plain }, 200, Some("160")),
@@ -228,15 +238,57 @@ fn header_fields_are_safe_and_stand_once() {
 #[test]
 fn the_short_way_to_a_whole_file_is_the_same_answer() {
     for target in [ZIP, "/ex.org/a/@v/list", "/ex.org/a/@latest", "/sumdb/sum.golang.org/tile/8/0/001"] {
-        for (size, tag) in [(0, None), (10, Some(tag())), (u64::MAX, Some(tag()))] {
+        for (size, tag, modified) in
+            [(0, None, None), (10, Some(tag()), Modified::parse(DATE)), (u64::MAX, Some(tag()), None)]
+        {
             let request = get(target);
             let path = route(&request, &Prefix::default()).unwrap();
-            let response = answer(&request, &path, &Resource::Here { size, tag });
+            let response = answer(&request, &path, &Resource::Here { size, tag, modified });
             let long: String = response.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
             let mut short = Vec::new();
             let tag = tag.map(|tag| tag.to_string()).unwrap_or_default();
-            Class::of(&path).write_whole(tag.as_bytes(), size, &mut short);
+            let date = modified.map(|modified| modified.to_string()).unwrap_or_default();
+            Class::of(&path).write_whole(tag.as_bytes(), date.as_bytes(), size, &mut short);
             assert_eq!(String::from_utf8(short).unwrap(), long, "{target}");
         }
     }
+}
+
+#[test]
+fn dates_are_for_who_has_no_tag() {
+    let here = Resource::Here { size: 10, tag: Some(tag()), modified: Modified::parse(DATE) };
+    let plan = |request: &Request<'_>| {
+        route(request, &Prefix::default()).map_or_else(|refusal| refusal, |path| answer(request, &path, &here))
+    };
+    let since = |date| Request { if_modified_since: Some(date), ..get(ZIP) };
+    assert_eq!(field(&plan(&get(ZIP)), "last-modified"), Some(DATE));
+    for (date, status) in [
+        (DATE, 304),
+        ("Wed, 21 Oct 2026 07:28:01 GMT", 304),
+        ("Wednesday, 21-Oct-26 07:28:00 GMT", 304),
+        ("Wed, 21 Oct 2026 07:27:59 GMT", 200),
+        ("yesterday", 200),
+    ] {
+        let response = plan(&since(date));
+        assert_eq!(response.status.code(), status, "{date}");
+        assert_eq!(response.body == Body::Empty, status == 304, "{date}");
+        assert_eq!(field(&response, "etag"), Some(&*tag().to_string()));
+        let head = plan(&Request { method: Method::Head, ..since(date) });
+        assert_eq!((head.status, head.fields), (response.status, response.fields), "{date}");
+    }
+    // A tag goes before a date, whatever either says.
+    let own = tag().to_string();
+    assert_eq!(plan(&Request { if_none_match: Some("\"other\""), ..since(DATE) }).status.code(), 200);
+    let known = Request { if_none_match: Some(&own), ..since("Wed, 21 Oct 2015 07:28:00 GMT") };
+    assert_eq!(plan(&known).status.code(), 304);
+    // In If-Range a date must be the very one.
+    let range =
+        |if_range| plan(&Request { range: Some("bytes=2-4"), if_range: Some(if_range), ..get(ZIP) }).status.code();
+    assert_eq!(range(DATE), 206);
+    assert_eq!(range("Wed, 21 Oct 2026 07:28:01 GMT"), 200);
+    assert_eq!(range("Wednesday, 21-Oct-26 07:28:00 GMT"), 200);
+    // Where no date is known none is compared.
+    let unknown = Resource::Here { size: 10, tag: Some(tag()), modified: None };
+    let path = route(&get(ZIP), &Prefix::default()).unwrap();
+    assert_eq!(answer(&since(DATE), &path, &unknown).status.code(), 200);
 }

@@ -279,6 +279,8 @@ fn request() -> impl Strategy<Value = String> {
         "If-None-Match: *".to_owned(),
         "If-None-Match: \u{e9}".to_owned(),
         "If-Modified-Since: Wed, 21 Oct 2026 07:28:00 GMT".to_owned(),
+        "If-Modified-Since: Fri, 31 Dec 2100 23:59:59 GMT".to_owned(),
+        "If-Modified-Since: x".to_owned(),
         "Content-Length: 0".to_owned(),
         "Content-Length: 5".to_owned(),
         "Content-Length: 18446744073709551615".to_owned(),
