@@ -74,8 +74,7 @@ use toolchains::Toolchains;
 pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
     records::check_patterns(&options.no_record)?;
-    // A bridge has no roots, and toolchains need none.
-    // Nor do tools.
+    // A bridge has no roots; toolchains and tools need none.
     let has_others = !options.toolchains.is_empty() || !options.tools.is_empty();
     let is_elsewhere = !["go.mod", "go.work"].iter().any(|name| options.current_dir.join(name).exists());
     let is_alone = !options.bridge.is_empty() || (has_others && options.roots.is_empty() && is_elsewhere);

@@ -96,8 +96,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Modules come from where the go command of this machine gets them: GOPROXY, GOPRIVATE, GOSUMDB, \
-.netrc and version control work as they do for go. What only a command of GOAUTH has a password for is left to go; the \
-checksum database and --go cannot be had in that way. Files of this machine's module cache are used again. The project is \
+GOAUTH, .netrc and version control work as they do for go. Files of this machine's module cache are used again. The project is \
 never written to.\n\nSOURCE_DATE_EPOCH sets the time that the bundle states; the same inputs then give the \
 same bytes.\n\nExamples:\n  modferry bundle -o drive/hello            the module in the current directory\n  modferry bundle ./api ./worker -o drive/b1   two modules\n  \
 modferry bundle -o drive/hello.tar        one tar instead of a directory\n  \

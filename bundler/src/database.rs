@@ -92,7 +92,7 @@ pub struct Settings {
     pub goproxy: String,
     /// GOSUMDB.
     pub gosumdb: String,
-    /// GOAUTH: without `netrc`, which is its default, no netrc file is read. Commands that it names are not run.
+    /// GOAUTH: where logins come from. Its commands are run.
     pub goauth: String,
     /// How to treat servers that do not answer.
     pub patience: Patience,

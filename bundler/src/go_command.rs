@@ -5,25 +5,21 @@
 //!   nothing that is not in its environment
 //! - it gets a module cache of its own; the user's cache is only a source of exact versions
 
+use crate::child::run_to_end;
 use crate::context::{Environment, Interrupt};
 use crate::error::{Error, ErrorKind, Result};
 use modferry_format::sumdb::key::{GoSumDb, VerifierKey};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
+
+pub use crate::child::Output;
 
 /// Oldest go command that is used: the first with GOTOOLCHAIN, and the oldest that the tests run with.
 pub const OLDEST_GO: (u32, u32) = (1, 21);
 /// Workers of the child: it uses GOMAXPROCS of them for downloads, and more than 16 brings nothing (measured).
 const CHILD_GOMAXPROCS: &str = "16";
-/// Longest text kept of what a child says, in bytes.
-const MAX_STDERR_BYTES: usize = 1 << 20;
-/// How often a running child is looked at.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Variables of `go env` that say where modules come from and how they are trusted; the child gets them as they are.
 const INHERITED: [&str; 10] = [
@@ -162,16 +158,6 @@ pub struct Go {
     interrupt: Interrupt,
 }
 
-/// What a child printed and how it ended.
-pub struct Output {
-    /// How it ended.
-    pub status: ExitStatus,
-    /// All of its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error, cut at 1 MiB.
-    pub stderr: String,
-}
-
 impl Go {
     /// The go that these settings select, with caches of its own.
     pub fn new(settings: &Settings, found: &Path, user: &Environment, caches: &Caches, interrupt: Interrupt) -> Self {
@@ -303,53 +289,6 @@ pub fn file_url(dir: &Path) -> String {
 pub fn json_stream<T: for<'de> Deserialize<'de>>(bytes: &[u8], what: &str) -> Result<Vec<T>> {
     serde_json::Deserializer::from_slice(bytes).into_iter().collect::<serde_json::Result<_>>().map_err(|error| {
         Error::new(ErrorKind::GoFailed, format!("{what}: go printed what is no JSON")).because(error.to_string())
-    })
-}
-
-fn run_to_end(mut command: Command, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> Result<Output> {
-    let program = PathBuf::from(command.get_program());
-    let failed = |error: &io::Error| Error::io(&program, "could not be run", error);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(&error))?;
-    let stdout = reader(child.stdout.take(), usize::MAX);
-    let stderr = reader(child.stderr.take(), MAX_STDERR_BYTES);
-    let status = wait(&mut child, interrupt, watch).map_err(|error| failed(&error))?;
-    // The pipes end with the child; both threads only read.
-    let stdout = stdout.join().unwrap_or_default();
-    let stderr = String::from_utf8_lossy(&stderr.join().unwrap_or_default()).into_owned();
-    interrupt.check()?;
-    Ok(Output { status, stdout, stderr })
-}
-
-fn wait(child: &mut Child, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if interrupt.is_set() {
-            // A terminal has told the child too, but a signal to us alone has not.
-            child.kill()?;
-            return child.wait();
-        }
-        watch();
-        thread::sleep(POLL);
-    }
-}
-
-fn reader<R: Read + Send + 'static>(pipe: Option<R>, limit: usize) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let mut buffer = [0; 16 * 1024];
-        if let Some(mut pipe) = pipe {
-            while let Ok(len @ 1..) = pipe.read(&mut buffer) {
-                kept.extend_from_slice(&buffer[..len.min(limit.saturating_sub(kept.len()))]);
-            }
-        }
-        kept
     })
 }
 

@@ -16,6 +16,7 @@ mod beneath;
 pub mod bundle;
 pub mod byte_size;
 pub mod carrier;
+mod child;
 pub mod context;
 pub mod database;
 pub mod durable;

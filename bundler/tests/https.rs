@@ -7,8 +7,10 @@
 #[path = "fetch_ahead/site.rs"]
 mod site;
 
+use modferry_harness::database::{Log, add_upstream};
 use modferry_harness::https::{HOST, Https, Tunnel, authority};
 use modferry_harness::proxy::{Behaviour, Proxy, Rule};
+use modferry_harness::upstream::Upstream;
 use site::{AHEAD, BOTH, Ran, Site, ZIPS, reference, upstream};
 use std::fs;
 
@@ -22,7 +24,11 @@ struct Place {
 
 impl Place {
     fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
-        let proxy = Proxy::start(&upstream(), rules).unwrap();
+        Self::at(&upstream(), rules)
+    }
+
+    fn at(upstream: &Upstream, rules: impl IntoIterator<Item = Rule>) -> Self {
+        let proxy = Proxy::start(upstream, rules).unwrap();
         let https = Https::before(&proxy.url()).unwrap();
         let site = Site::new();
         let authority = authority(&site.home.work()).unwrap().display().to_string();
@@ -40,6 +46,13 @@ impl Place {
         ran.is(reference());
         let zips = self.proxy.zips();
         assert_eq!(zips.keys().map(String::as_str).collect::<Vec<_>>(), ZIPS, "{fetch}");
+    }
+
+    /// A program on PATH.
+    fn script(&self, name: &str, text: &str) {
+        let file = self.site.home.bin().join(name);
+        fs::write(&file, format!("#!/bin/sh\n{text}")).unwrap();
+        rustix::fs::chmod(&file, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
     }
 
     fn netrc(&self, text: &str) {
@@ -107,15 +120,85 @@ fn goauth_says_whether_netrc_is_read() {
     }
 }
 
+/// Ways of GOAUTH to the login; what they print is of the one who asks or of the one who has asked.
+const WAYS: [&str; 3] = ["credentials", "credentials when refused", "git"];
+
+impl Place {
+    /// Makes the programs of a way, and says what GOAUTH is then.
+    fn goauth(&self, way: &str) -> String {
+        let url = self.https.url();
+        // user:secret
+        let print = format!("printf '{url}/\\n\\nAuthorization: Basic dXNlcjpzZWNyZXQ=\\n\\n'\n");
+        // Told only when something is refused, and by what the server has said of it.
+        let is_refused = "if [ $# = 1 ]; then exit 0; fi\nread status\n\
+             case \"$status\" in 'HTTP/1.1 401 '*) ;; *) exit 1 ;; esac\n";
+        let give = "cat >/dev/null\nif [ $1 = get ]; then echo username=user; echo password=secret; fi\n";
+        let config = "[credential]\n\thelper = \"!helper\"\n";
+        match way {
+            "git" => {
+                self.script("helper", give);
+                fs::write(self.site.home.root().join("home/.gitconfig"), config).unwrap();
+                return format!("git {}", self.site.home.work().display());
+            }
+            "credentials" => self.script("credentials", &print),
+            _ => self.script("credentials", &format!("{is_refused}{print}")),
+        }
+        "credentials 'as one word'".to_owned()
+    }
+}
+
 #[test]
-fn zips_behind_a_command_of_goauth_are_left_to_go() {
-    let place = Place::new([Rule::always(".zip", Behaviour::Wants("user", "secret"))]);
-    let command = place.site.home.bin().join("credentials");
-    // user:secret
-    let text = format!("#!/bin/sh\nprintf '{}\\n\\nAuthorization: Basic dXNlcjpzZWNyZXQ=\\n\\n'\n", place.https.url());
-    fs::write(&command, text).unwrap();
-    rustix::fs::chmod(&command, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-    place.bundle(AHEAD, &place.https.url(), &[("GOAUTH", "credentials")]).is(reference());
+fn goauth_has_the_login_for_go_and_for_us() {
+    for fetch in BOTH {
+        for way in WAYS {
+            let place = Place::new([Rule::always("/", Behaviour::Wants("user", "secret"))]);
+            let goauth = place.goauth(way);
+            place.is_right(&place.bundle(fetch, &place.https.url(), &[("GOAUTH", &goauth)]), fetch);
+            let refused = place.proxy.requests().iter().filter(|request| request.status == 401).count();
+            assert_eq!(refused == 0, way == "credentials", "{way} {fetch}: {refused}");
+        }
+        // A login for another place is none here.
+        let place = Place::new([Rule::always("/", Behaviour::Wants("user", "secret"))]);
+        let url = place.https.url();
+        let print = format!("printf '{url}/x\\n\\nAuthorization: Basic dXNlcjpzZWNyZXQ=\\n\\n'\n");
+        place.script("credentials", &print);
+        assert_ne!(place.bundle(fetch, &url, &[("GOAUTH", "credentials")]).code, 0);
+    }
+}
+
+#[test]
+fn the_checksum_database_wants_a_login_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let upstream = Upstream::at(directory.path());
+    site::publish(&upstream);
+    let mut log = Log::default();
+    add_upstream(&mut log, directory.path()).unwrap();
+    log.grow(600, "");
+    let base = format!("sumdb/{}", log.name());
+    log.write(&directory.path().join(&base), &[]).unwrap();
+    let run = |is_direct: bool, way: Option<&str>| {
+        let place = Place::at(&upstream, [Rule::always(&base, Behaviour::Wants("user", "secret"))]);
+        let url = place.https.url();
+        let goauth = way.map_or_else(|| "off".to_owned(), |way| place.goauth(way));
+        let gosumdb = if is_direct { format!("{} {url}/{base}", log.key()) } else { log.key() };
+        let ran = place.bundle(AHEAD, &url, &[("GOAUTH", &goauth), ("GOSUMDB", &gosumdb), ("GONOSUMDB", "")]);
+        (place, ran)
+    };
+    // By way of the proxy, and asked itself.
+    for is_direct in [false, true] {
+        for way in WAYS {
+            let (place, ran) = run(is_direct, Some(way));
+            let files = ran.files();
+            let lookups = files.keys().filter(|path| path.starts_with(&format!("download/{base}/lookup/"))).count();
+            assert_eq!(lookups, ZIPS.len(), "{:?}", files.keys());
+            // go itself never asks for the newest head.
+            let requests = place.proxy.requests();
+            let is_newest = |path: &str| path.ends_with("/latest") && path.contains(&base);
+            let of_us: Vec<_> = requests.iter().filter(|request| is_newest(&request.path)).collect();
+            assert!(of_us.iter().any(|request| request.status == 200), "{way} {of_us:?}");
+        }
+        assert_ne!(run(is_direct, None).1.code, 0);
+    }
 }
 
 #[test]

@@ -414,10 +414,9 @@ impl Database {
         put(&path(BundlePath::Supported(name.clone())), "ok\n");
         put(&path(BundlePath::Head(name)), database.log.note(Self::SIZE));
         let heads = [Self::EARLIER, Self::SIZE].map(|size| {
-            let root = database.log.head(size).unwrap().root().to_string();
-            let note = database.log.note(size);
-            let line = serde_json::json!({ "size": size, "root": root, "bundle": bundle, "note": note });
-            format!("{line}\n")
+            let root = database.log.head(size).unwrap().root();
+            let note = serde_json::json!(database.log.note(size));
+            format!("{{\"size\":{size},\"root\":\"{root}\",\"bundle\":\"{bundle}\",\"note\":{note}}}\n")
         });
         put(&database.place.mirror().join("ledger/sumdb").join(database.log.name()).join("@heads"), heads.concat());
         database

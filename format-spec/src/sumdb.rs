@@ -8,6 +8,7 @@
 //! - [`key`]: the keys of databases; [`note`]: the notes that they sign; [`head`]: the signed size and root of the tree
 //! - [`record`]: lookups, which are a record under the head of some tree
 //! - [`prove`]: the proof, made when a bundle is sealed and again when it is imported; [`refused`]: what it finds wrong
+//! - [`mirror`]: what a mirror has, and what may join it
 //! - [`client`]: which tiles the `go` command reads, modelled apart from all of the above
 //!
 //! A type here is as far as its bytes have been checked: a [`head::Head`] has had its signature verified, a
@@ -18,6 +19,7 @@ pub mod client;
 pub mod hash;
 pub mod head;
 pub mod key;
+pub mod mirror;
 pub mod note;
 pub mod prove;
 pub mod record;

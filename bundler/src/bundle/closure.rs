@@ -185,18 +185,19 @@ impl Closure {
         if let Some(go_mod) =
             module_cache::versions(resolver.module_cache)?.get(version).and_then(|files| files.go_mod.clone())
         {
-            let dir = scratch("main")?;
-            let main = Root::main_module(version, level, &go_mod, dir.clone(), resolver).and_then(|root| {
+            let main = Root::main_module(version, level, &go_mod, scratch("main")?, resolver).and_then(|root| {
                 let header = root.header.clone();
                 self.resolve(root, resolver).map(|()| header)
             });
             match main {
                 Ok(main) => header = main,
-                Err(error) if error.kind == ErrorKind::Interrupted || error.kind == ErrorKind::NoSpace => {
+                // Another content than the log has is no matter of how a module was published: work on it needs those bytes.
+                Err(error)
+                    if matches!(error.kind, ErrorKind::Interrupted | ErrorKind::NoSpace | ErrorKind::HashConflict) =>
+                {
                     return Err(error);
                 }
                 Err(error) => {
-                    self.take(resolver.left_out(&error, &dir), context);
                     let cause = error.causes.first().map_or_else(String::new, |cause| format!(" ({cause})"));
                     let message = format!(
                         "{version}: carried as a dependency only; as a main module it does not resolve: {error}{cause}"

@@ -1,7 +1,8 @@
-//! One HTTP request: through the right proxy, with the right password, over a connection that is used again.
+//! One HTTP request: through the right proxy, with the right credentials, over a connection that is used again.
 //!
 //! - HTTPS with the authorities of the system and of SSL_CERT_FILE and SSL_CERT_DIR; HTTPS_PROXY, HTTP_PROXY and NO_PROXY;
-//!   logins of netrc, for the exact host and port; a login in the URL itself; neither over plain http: all as the go command has it
+//!   what GOAUTH has for the URL, netrc by default; a login in the URL itself; neither over plain http: all as the go command has it
+//! - what is refused is asked for once more where GOAUTH has learned something by that
 //! - redirects are followed here, so each step gets its own proxy and login; never from https to http
 //! - a connection has a limit to be made and every read has one; a request has none, but a least rate: a slow server is no
 //!   broken one, and one that gives a byte now and then is
@@ -10,17 +11,18 @@
 //! Every request through a proxy is tunnelled by CONNECT, those for plain http too (ureq knows no other way); a proxy may
 //! refuse that for port 80.
 
-use crate::context::Environment;
+use crate::context::{Environment, Interrupt};
 use crate::fetch::addresses::Addresses;
 use crate::fetch::authorities;
-use crate::fetch::netrc::Netrc;
+use crate::fetch::credentials::{Credentials, Learned};
+use crate::fetch::goauth;
 use crate::fetch::proxies::Proxies;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use ureq::http::{Uri, header};
+use ureq::http::{HeaderMap, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
@@ -43,7 +45,7 @@ pub(crate) struct Client {
     tls: TlsConfig,
     limits: Limits,
     proxies: Proxies,
-    netrc: Netrc,
+    credentials: Credentials,
 }
 
 /// What a server answered.
@@ -104,10 +106,15 @@ pub(crate) struct Limits {
 }
 
 impl Client {
-    pub(crate) fn new(environment: &Environment, goauth: &str, limits: Limits) -> Self {
+    pub(crate) fn new(environment: &Environment, goauth: &str, limits: Limits, interrupt: &Interrupt) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities::of(environment))).build();
-        let netrc = if Netrc::is_used(goauth) { Netrc::of(environment) } else { Netrc::default() };
-        Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), netrc }
+        let credentials = Credentials::new(environment, goauth, interrupt);
+        Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), credentials }
+    }
+
+    /// Why methods of GOAUTH have failed, the last time that they ran.
+    pub(crate) fn failed_credentials(&self) -> Vec<String> {
+        self.credentials.failed()
     }
 
     /// Asks once. A body of 200 that is larger than `limit` bytes is a failure.
@@ -184,26 +191,47 @@ impl Client {
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let agent = self.agent(self.proxies.proxy(is_https, host, port))?;
-        let mut request = match method {
-            Method::Get => agent.get(url),
-            Method::Head => agent.head(url),
-        };
         let in_url = url.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(login, _)| {
             let (name, password) = login.split_once(':').unwrap_or((login, ""));
-            (unescaped(name), unescaped(password))
+            goauth::basic(&unescaped(name), &unescaped(password)).unwrap_or_default()
         });
-        // As go does: over plain http no password is looked up.
-        if in_url.is_some() && !is_https {
-            return Err(Failure::Lasting("has a password, which no request takes over plain http".to_owned()));
+        match in_url {
+            // As go does: over plain http no password is looked up.
+            Some(_) if !is_https => {
+                Err(Failure::Lasting("has a password, which no request takes over plain http".to_owned()))
+            }
+            Some(headers) => send(&agent, &url.to_string(), method, &headers),
+            None if !is_https => send(&agent, &url.to_string(), method, &HeaderMap::new()),
+            None => self.ask_with_credentials(&agent, &url.to_string(), method),
         }
-        let place = url.authority().map_or("", |authority| authority.as_str());
-        let place = format!("{}{}", place.rsplit('@').next().unwrap_or(place), url.path());
-        let known = || self.netrc.credentials(&place).filter(|_| is_https).map(|(a, b)| (a.to_owned(), b.to_owned()));
-        if let Some((name, password)) = in_url.or_else(known) {
-            let token = data_encoding::BASE64.encode(format!("{name}:{password}").as_bytes());
-            request = request.header(header::AUTHORIZATION, format!("Basic {token}"));
+    }
+
+    fn ask_with_credentials(&self, agent: &Agent, url: &str, method: Method) -> Result<Response, Failure> {
+        let mut headers = self.credentials.headers(url).map_err(Failure::Lasting)?;
+        let mut response = send(agent, url, method, &headers)?;
+        loop {
+            let status = response.status().as_u16();
+            let (new, filled) = match self.credentials.learn(url, &headers, status, || answer(&response)) {
+                Learned::Nothing => return Ok(response),
+                // Another request may learn again; each time something changes, so this has an end.
+                Learned::Meanwhile(new) => (new, None),
+                Learned::New(new, filled) => (new, Some(filled)),
+            };
+            // So that the connection can be used again.
+            let _ = response.body_mut().as_reader().take(MAX_WORDS).read_to_end(&mut Vec::new());
+            headers = new;
+            response = send(agent, url, method, &headers)?;
+            let Some(filled) = filled else { continue };
+            for login in filled {
+                // What is neither says nothing about the login.
+                match send(agent, &login.url, Method::Head, &login.headers).map(|reply| reply.status().as_u16()) {
+                    Ok(200) => self.credentials.tell(login, true),
+                    Ok(401) => self.credentials.tell(login, false),
+                    _ => {}
+                }
+            }
+            return Ok(response);
         }
-        request.call().map_err(Failure::from)
     }
 
     fn agent(&self, proxy: Option<String>) -> Result<Agent, Failure> {
@@ -235,6 +263,38 @@ impl Client {
 }
 
 type Response = ureq::http::Response<ureq::Body>;
+
+fn send(agent: &Agent, url: &str, method: Method, headers: &HeaderMap) -> Result<Response, Failure> {
+    let request = match method {
+        Method::Get => agent.get(url),
+        Method::Head => agent.head(url),
+    };
+    let with = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    with.call().map_err(Failure::from)
+}
+
+/// Status line and headers, as go tells them to a command.
+fn answer(response: &Response) -> String {
+    let status = response.status();
+    let mut text =
+        format!("{:?} {} {}\n", response.version(), status.as_u16(), status.canonical_reason().unwrap_or_default());
+    for name in response.headers().keys() {
+        let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        text += &format!("{}: {}\n", canonical(name.as_str()), values.collect::<Vec<_>>().join(", "));
+    }
+    text + "\n"
+}
+
+/// The name of a header as Go spells it: `Www-Authenticate`.
+fn canonical(name: &str) -> String {
+    let mut is_first = true;
+    let letter = |c: char| {
+        let spelled = if is_first { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        is_first = c == '-';
+        spelled
+    };
+    name.chars().map(letter).collect()
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
@@ -319,6 +379,12 @@ mod tests {
         assert_eq!(to("http://a.test/x", "https://b.test/z").as_deref(), Some("https://b.test/z"));
         assert_eq!(to("https://a.test/x", "http://a.test/z"), None);
         assert_eq!(to("https://a.test/x", "file:///etc/passwd"), None);
+    }
+
+    #[test]
+    fn headers_are_spelled_as_go_does() {
+        assert_eq!(canonical("www-authenticate"), "Www-Authenticate");
+        assert_eq!(canonical("x-A1-bC"), "X-A1-Bc");
     }
 
     #[test]

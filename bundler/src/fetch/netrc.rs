@@ -1,13 +1,14 @@
 //! Names and passwords from a netrc file, read as the go command reads it (cmd/go/internal/auth/netrc.go).
 
 use crate::context::Environment;
+use crate::fetch::goauth::{self, ForPrefix};
 use std::fmt;
 use std::path::PathBuf;
 
 /// Largest file that is read, in bytes; nobody writes one by hand.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The machines of a netrc file.
+/// The machines of a netrc file; [`super::credentials`] finds the one for a URL.
 #[derive(Clone, Default)]
 pub(crate) struct Netrc(Vec<Machine>);
 
@@ -19,11 +20,6 @@ struct Machine {
 }
 
 impl Netrc {
-    /// Whether GOAUTH lets go look into a netrc file; it is the default.
-    pub(crate) fn is_used(goauth: &str) -> bool {
-        goauth.is_empty() || goauth.split(';').any(|way| way.trim() == "netrc")
-    }
-
     /// The file that NETRC names, else the one in the home directory. Without a file nobody has a password, and one that
     /// cannot be read is passed over, as go does it.
     pub(crate) fn of(environment: &Environment) -> Self {
@@ -66,16 +62,12 @@ impl Netrc {
         Self(machines)
     }
 
-    /// Login and password for this place, a host with the port as the URL has it and a path: of the machine that is the most of
-    /// it, as loadCredential of go finds it. `host` alone is none for `host:8443`.
-    pub(crate) fn credentials(&self, place: &str) -> Option<(&str, &str)> {
-        let mut place = place.trim_end_matches('/');
-        loop {
-            if let Some(machine) = self.0.iter().find(|machine| machine.host == place) {
-                return Some((&machine.login, &machine.password));
-            }
-            place = place.rsplit_once('/')?.0;
-        }
+    /// The login of each machine, by its name, which may end in a port and a path. Of two for one machine the earlier comes
+    /// last, and so counts.
+    pub(super) fn headers(&self) -> Vec<ForPrefix> {
+        let machines = self.0.iter().rev();
+        let headers = |machine: &Machine| goauth::basic(&machine.login, &machine.password);
+        machines.filter_map(|machine| Some((goauth::prefix(&machine.host).to_owned(), headers(machine)?))).collect()
     }
 }
 
@@ -91,28 +83,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_exact_host_is_told_a_password() {
+    fn only_machines_with_both_count() {
         // The file of go's own test, shortened.
         let netrc = Netrc::parse(
             "machine incomplete\npassword none\n\nmachine api.github.com\n  login user\n  password pwd\n\n\
              macdef ignore\n  machine macro.test login x password y\n\nmachine oneline login user password pwd\n\
              default\nlogin anonymous\npassword gopher@golang.org\nmachine after.test login a password b\n",
         );
-        assert_eq!(netrc.credentials("api.github.com"), Some(("user", "pwd")));
-        assert_eq!(netrc.credentials("oneline"), Some(("user", "pwd")));
-        for host in ["incomplete", "github.com", "x.api.github.com", "macro.test", "after.test", "default", ""] {
-            assert_eq!(netrc.credentials(host), None, "{host}");
-        }
-        assert_eq!(netrc.credentials("oneline/a/b"), Some(("user", "pwd")));
-        assert_eq!(netrc.credentials("oneline:8443/a"), None);
-        let netrc = Netrc::parse(
-            "machine a.test:8443 login port password p\nmachine a.test/x login path password p\nmachine a.test login host password p\n",
-        );
-        for (place, login) in
-            [("a.test:8443/x", "port"), ("a.test/x/y", "path"), ("a.test/y", "host"), ("a.test/", "host")]
-        {
-            assert_eq!(netrc.credentials(place), Some((login, "p")), "{place}");
-        }
+        let machines: Vec<_> =
+            netrc.0.iter().map(|machine| (&*machine.host, &*machine.login, &*machine.password)).collect();
+        assert_eq!(machines, [("api.github.com", "user", "pwd"), ("oneline", "user", "pwd")]);
+        let basic = goauth::basic("user", "pwd").unwrap();
+        assert_eq!(netrc.headers(), [("oneline".to_owned(), basic.clone()), ("api.github.com".to_owned(), basic)]);
         assert!(!format!("{netrc:?}").contains("pwd"));
     }
 }

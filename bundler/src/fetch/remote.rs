@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         interrupt: &'a Interrupt,
     ) -> Self {
         let limits = Limits { connect: patience.connect, stall: patience.stall, connections };
-        let client = Client::new(environment, goauth, limits);
+        let client = Client::new(environment, goauth, limits, interrupt);
         let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { client, patience, interrupt, pause: Mutex::new(None), requests, bytes }
     }
@@ -206,8 +206,14 @@ impl<'a> Reader<'a> {
                 let error = answered(network(format!("answered {status}")));
                 Ok(Once::Again { error, most: u32::MAX })
             }
-            status => Err(answered(network(format!("answered {status}")))
-                .hint("whoever answers is perhaps no checksum database; check go env GOPROXY GOSUMDB")),
+            status => {
+                let error = answered(network(format!("answered {status}")));
+                let error = error.because_each(self.client.failed_credentials().into_iter());
+                Err(error.hint(match status {
+                    401 | 403 | 407 => "it wants a login: check netrc and go env GOAUTH GOPROXY GOSUMDB",
+                    _ => "whoever answers is perhaps no checksum database; check go env GOPROXY GOSUMDB",
+                }))
+            }
         }
     }
 

@@ -10,7 +10,7 @@
 //! What is closed at one head, joined with a slice that was made for another one, is closed at the newer of the two
 //! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
 
-use super::heads::{self, HeadLine};
+use super::heads;
 use super::log::{Log, Tiles};
 use super::plan::{Ledgers, Plan};
 use super::stage::Facts;
@@ -28,6 +28,7 @@ use modferry_format::patterns::{self, Patterns};
 use modferry_format::requires;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::mirror::{self, HeadLine};
 use modferry_format::sumdb::record::{self, Lookup, Record};
 use modferry_format::sumdb::refused::{Refused, Unproven};
 use modferry_format::{BundleId, BundlePath, H1, ModuleVersion};
@@ -94,7 +95,7 @@ impl<'a> Databases<'a> {
     /// Whether the mirror has this very head.
     pub(crate) fn has_head(&self, wanted: &requires::Head) -> bool {
         let is_it = |head: &Head| (head.size(), head.root().as_bytes()) == (wanted.size, &wanted.root);
-        self.logs.iter().any(|log| *log.key.name() == wanted.name && log.known.iter().any(|line| is_it(&line.head)))
+        self.logs.iter().any(|log| *log.key.name() == wanted.name && log.known().any(is_it))
     }
 
     /// Whether the mirror has every head that the bundle states, so that nothing is left to prove of a bundle whose files
@@ -102,7 +103,7 @@ impl<'a> Databases<'a> {
     pub(crate) fn are_known(&self, header: &Header) -> bool {
         self.logs.iter().zip(&header.databases).all(|(log, stated)| {
             stated.served.iter().chain([&stated.head]).all(|note| {
-                Head::open(note.as_bytes(), &log.key).is_ok_and(|head| log.known.iter().any(|line| line.head == head))
+                Head::open(note.as_bytes(), &log.key).is_ok_and(|head| log.known().any(|known| *known == head))
             })
         })
     }
@@ -116,11 +117,10 @@ impl<'a> Databases<'a> {
     /// other's head.
     pub(crate) fn may_need_bridge(&self, header: &Header) -> bool {
         self.logs.iter().zip(&header.databases).any(|(log, stated)| {
-            let Some(newest) = log.known.last() else { return false };
+            let Some(newest) = log.newest() else { return false };
             let open = |note: &String| Head::open(note.as_bytes(), &log.key).ok();
-            let knows_ours =
-                stated.served.iter().chain([&stated.head]).filter_map(open).any(|head| head == newest.head);
-            let is_known = open(&stated.head).is_some_and(|head| log.known.iter().any(|line| line.head == head));
+            let knows_ours = stated.served.iter().chain([&stated.head]).filter_map(open).any(|head| head == *newest);
+            let is_known = open(&stated.head).is_some_and(|head| log.known().any(|known| *known == head));
             !knows_ours && !is_known
         })
     }
@@ -253,8 +253,8 @@ impl<'a> Databases<'a> {
         let mut derived = Vec::new();
         for log in &self.logs {
             let name = log.key.name();
-            let mut lines: Vec<HeadLine> = log.known.iter().filter(|line| !line.bundle.is_empty()).cloned().collect();
-            lines.extend(log.added.iter().map(|head| HeadLine { head: head.clone(), bundle: id.hex() }));
+            let mut lines = log.lines.clone();
+            lines.extend(log.added.iter().map(|head| HeadLine { head: head.clone(), bundle: *id }));
             lines.sort_by_key(|line| line.head.size());
             let Some(newest) = lines.last() else { continue };
             let latest = BundlePath::Head(name.clone()).to_string();
@@ -266,7 +266,7 @@ impl<'a> Databases<'a> {
             if !log.added.is_empty() {
                 derived.push(Derived {
                     path: heads::path(name),
-                    bytes: heads::text(&lines).into_bytes(),
+                    bytes: mirror::text(&lines).into_bytes(),
                     is_ledger: true,
                 });
             }
@@ -343,12 +343,12 @@ fn read_lookup(mirror: &Mirror<'_>, path: &BundlePath, version: &ModuleVersion, 
 }
 
 /// Whether the mirror has the same under a path of a database in other bytes: a lookup may carry another head.
-pub(crate) fn is_same(mirror: &Mirror<'_>, path: &BundlePath, staged: &Path) -> Result<bool> {
-    let BundlePath::Lookup(_, version) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
-    let Some(there) = published(mirror, path, record::MAX_BYTES as u64)? else { return Ok(true) };
-    let durable = mirror.durable();
+pub(crate) fn is_same(at: &Mirror<'_>, path: &BundlePath, staged: &Path) -> Result<bool> {
+    // Tiles of other bytes are others, and need not be read.
+    let BundlePath::Lookup(..) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
+    let Some(there) = published(at, path, record::MAX_BYTES as u64)? else { return Ok(true) };
+    let durable = at.durable();
     let here = durable.files().read(staged, record::MAX_BYTES as u64);
     let here = here.map_err(|error| Error::io(&durable.full(staged), "could not be read", &error))?;
-    let record = |bytes: &[u8]| read_lookup(mirror, path, version, bytes).map(|lookup| lookup.record);
-    Ok(record(&there)? == record(&here)?)
+    mirror::is_same(path, &there, &here).map_err(|invalid| damaged(at, path, &invalid.to_string()))
 }

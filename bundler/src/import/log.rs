@@ -1,7 +1,7 @@
 //! One checksum database of a mirror: its heads, and whether a bundle's head is of the same log.
 
 use super::databases::published;
-use super::heads::{self, HeadLine};
+use super::heads;
 use super::stage::{Facts, State};
 use super::verdict::Verdict;
 use super::{LineNumber, staged_file};
@@ -12,6 +12,7 @@ use modferry_format::check::Part;
 use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::mirror::{self, HeadLine};
 use modferry_format::sumdb::note;
 use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::refused::{Refused, Unproven};
@@ -25,8 +26,10 @@ const MAX_TILE_BYTES: u64 = 8192;
 /// One database.
 pub(crate) struct Log {
     pub(crate) key: VerifierKey,
-    /// What the mirror has, ascending by size.
-    pub(crate) known: Vec<HeadLine>,
+    /// What the ledger of the mirror has, ascending by size.
+    pub(crate) lines: Vec<HeadLine>,
+    /// The head that is served, where the ledger has lost it: one head more only asks for more.
+    served: Option<Head>,
     /// What this bundle adds, proven.
     pub(crate) added: Vec<Head>,
 }
@@ -34,12 +37,21 @@ pub(crate) struct Log {
 impl Log {
     /// What the mirror has of a database.
     pub(crate) fn open(key: VerifierKey, mirror: &Mirror<'_>) -> Result<Self> {
-        let mut log = Self { known: heads::read(mirror, &key)?, key, added: Vec::new() };
+        let mut log = Self { lines: heads::read(mirror, &key)?, served: None, key, added: Vec::new() };
         log.remember_latest(mirror)?;
         Ok(log)
     }
 
-    /// The head that is served counts as well, should the ledger have lost it: one head more only asks for more.
+    /// What the mirror has, ascending by size.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Head> {
+        self.lines.iter().map(|line| &line.head).chain(&self.served)
+    }
+
+    /// The newest of these.
+    pub(crate) fn newest(&self) -> Option<&Head> {
+        self.served.as_ref().or(self.lines.last().map(|line| &line.head))
+    }
+
     fn remember_latest(&mut self, mirror: &Mirror<'_>) -> Result<()> {
         let path = BundlePath::Head(self.key.name().clone());
         let text = path.to_string();
@@ -49,26 +61,20 @@ impl Log {
         }
         let Some(bytes) = published(mirror, &path, note::MAX_BYTES as u64)? else { return Ok(()) };
         let Ok(head) = Head::open(&bytes, &self.key) else { return Ok(()) };
-        if self.known.last().is_none_or(|newest| newest.head.size() < head.size()) {
+        if self.newest().is_none_or(|newest| newest.size() < head.size()) {
             // Which bundle brought it nobody can say any more; the ledger gets it with this one.
             self.added.push(head.clone());
-            self.known.push(HeadLine { head, bundle: String::new() });
+            self.served = Some(head);
         }
         Ok(())
     }
 
     /// Proves that the mirror's newest head and the bundle's are of one log.
     pub(crate) fn join(&mut self, part: &Part, tiles: &Tiles<'_>) -> Result<()> {
-        if let Some(HeadLine { head: newest, .. }) = self.known.last() {
-            let (older, newer) = match newest.size() <= part.head().size() {
-                true => (newest, part.head()),
-                false => (part.head(), newest),
-            };
-            let mut prover = Prover::new(newer);
-            let proven = match prover.served(older) {
-                Ok(()) => prover.prove(|tile| tiles.get(&self.key, tile, true)),
-                Err(refused) => Err(refused.into()),
-            };
+        if let Some(newest) = self.newest() {
+            // Of two trees of one size the mirror's is the older.
+            let (older, newer) = mirror::in_order(newest, part.head());
+            let proven = mirror::join(older, newer, |tile| tiles.get(&self.key, tile, true));
             match proven {
                 Ok(_) => {}
                 Err(Unproven::Unread { error, .. }) => return Err(error),
@@ -83,7 +89,7 @@ impl Log {
             }
         }
         for head in part.served().iter().chain([part.head()]) {
-            if head.size() > 0 && self.known.iter().all(|line| line.head != *head) {
+            if head.size() > 0 && self.known().all(|known| known != head) {
                 self.added.push(head.clone());
             }
         }

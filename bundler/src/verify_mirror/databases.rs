@@ -9,16 +9,17 @@ use super::proof::{Claim, Proof};
 use crate::beneath::Kind;
 use crate::context::Event;
 use crate::error::Result;
-use crate::import::heads::{self, HeadLine};
+use crate::import::heads;
 use crate::work_queue::WorkQueue;
 use modferry_format::check::{self, SUPPORTED};
 use modferry_format::database::DatabaseName;
 use modferry_format::finding::FindingKind;
 use modferry_format::sumdb::head::Head;
 use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::mirror::{self, HeadLine, Signatures};
 use modferry_format::sumdb::note;
 use modferry_format::sumdb::record::{self, Lookup};
-use modferry_format::{BundleId, BundlePath, H1, ModuleVersion};
+use modferry_format::{BundlePath, H1, ModuleVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
@@ -184,17 +185,19 @@ impl Log {
         let subject = format!("ledger/sumdb/{}/{}", log.name, heads::FILE);
         let read = check.files.read(Path::new(&subject), heads::MAX_BYTES);
         let Some(key) = &log.key else { return log };
-        match read.map(|bytes| heads::parse(&bytes, key, heads::Signatures::All)) {
+        match read.map(|bytes| mirror::parse(&bytes, key, Signatures::All)) {
             Ok(Ok(heads)) if heads.is_empty() => check.findings.find(&subject, FindingKind::TreeHead, "has no head"),
             Ok(Ok(heads)) => log.heads = heads,
-            Ok(Err(reason)) => check.findings.find(&subject, FindingKind::TreeHead, reason),
+            Ok(Err(invalid)) => check.findings.find(&subject, FindingKind::TreeHead, invalid.reason()),
             Err(error) => check.findings.find(&subject, FindingKind::Unreadable, error.to_string()),
         }
         let mut unknown = BTreeSet::new();
         for line in &log.heads {
-            let id = BundleId::from_hex(&line.bundle);
-            if !id.is_ok_and(|id| evidence.has(&id, &check.files)) && unknown.insert(&line.bundle) {
-                check.evidence(&subject, format!("names bundle {}, of which bundles/ has no evidence", line.bundle));
+            if !evidence.has(&line.bundle, &check.files) && unknown.insert(line.bundle) {
+                check.evidence(
+                    &subject,
+                    format!("names bundle {}, of which bundles/ has no evidence", line.bundle.hex()),
+                );
             }
         }
         log.check_latest(check, evidence, &latest, served);
@@ -231,7 +234,7 @@ impl Log {
     /// `latest` must be the newest head, or one beside which all newer ones are of bundles under way.
     fn check_latest(&self, check: &Check<'_>, evidence: &Evidence, subject: &str, served: io::Result<Vec<u8>>) {
         let Some(newest) = self.heads.last() else { return };
-        let is_done = |line: &HeadLine| BundleId::from_hex(&line.bundle).is_ok_and(|id| evidence.is_done(&id));
+        let is_done = |line: &HeadLine| evidence.is_done(&line.bundle);
         let bytes = match served {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -5,12 +5,12 @@
 //! beyond the claims at hand but the tiles that are wrong.
 
 use super::Check;
-use crate::import::heads::HeadLine;
 use modferry_format::BundlePath;
 use modferry_format::check;
 use modferry_format::database::{DatabaseName, Tile};
 use modferry_format::finding::FindingKind;
 use modferry_format::sumdb::head::Head;
+use modferry_format::sumdb::mirror::HeadLine;
 use modferry_format::sumdb::prove::Prover;
 use modferry_format::sumdb::record::Record;
 use modferry_format::sumdb::refused::{Refused, Unproven};

@@ -121,7 +121,8 @@ pub fn since(s: u64, n: u64) -> impl Iterator<Item = Tile> {
 /// of an earlier tree) its own frontier and the chains that show it to be a part of `n`.
 ///
 /// Records and heads beyond `n` add nothing; whether there are any is for the caller to know. Joined with the tiles of an
-/// earlier slice for `m`, and with `m` among the heads, the result proves everything at `n` that was proven at `m`.
+/// earlier slice for `m`, and with `m` among the heads, the result proves everything at `n` that was proven at `m`
+/// (SPEC M100).
 pub fn slice(n: u64, ids: impl IntoIterator<Item = u64>, heads: impl IntoIterator<Item = u64>) -> BTreeSet<Tile> {
     let mut tiles = BTreeSet::new();
     // Chains meet, and go on together from there.

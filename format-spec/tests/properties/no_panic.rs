@@ -11,6 +11,8 @@ use modferry_format::info::Info;
 use modferry_format::manifest::Reader;
 use modferry_format::requires::{Head, Requires};
 use modferry_format::root::{Root, is_signature_name};
+use modferry_format::sumdb::key::VerifierKey;
+use modferry_format::sumdb::mirror;
 use modferry_format::zip_names::ZipNames;
 use modferry_format::{BundlePath, FileSha256, H1, ModulePath, ModuleVersion, Version, json, patterns};
 use proptest::collection::vec;
@@ -56,6 +58,7 @@ fn parse_as_everything(text: &str) {
 }
 
 fn parse_bytes(bytes: &[u8]) {
+    let _ = mirror::parse(bytes, &VerifierKey::sum_golang_org(), mirror::Signatures::All);
     let _ = Info::from_upstream(bytes);
     let _ = Info::from_canonical(bytes);
     let _ = Header::parse(bytes);

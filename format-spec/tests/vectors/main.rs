@@ -5,6 +5,7 @@
 mod bundles;
 mod clauses;
 mod database;
+mod mirror;
 #[path = "../naive_tree/mod.rs"]
 mod naive_tree;
 mod names;
@@ -40,6 +41,7 @@ macro_rules! loops {
 }
 
 loops! {
+    base_state: "base-state" => mirror::base_state,
     bundle_path: "bundle-path" => names::bundle_path,
     check: "check" => bundles::check,
     database_name: "database-name" => names::database_name,
@@ -53,8 +55,10 @@ loops! {
     ledger: "ledger" => bundles::ledger,
     list: "list" => texts::list,
     manifest: "manifest" => bundles::manifest,
+    mirror_heads: "mirror-heads" => mirror::heads,
     module_path: "module-path" => names::module_path,
     module_version: "module-version" => names::module_version,
+    one_log: "one-log" => mirror::one_log,
     patterns: "patterns" => names::patterns,
     pseudo_version: "pseudo-version" => names::pseudo_version,
     requires: "requires" => bundles::requires,
@@ -63,6 +67,7 @@ loops! {
     tile: "tile" => names::tile,
     version: "version" => names::version,
     version_order: "version-order" => names::version_order,
+    write_once: "write-once" => mirror::write_once,
     zip_names: "zip-names" => zips::zip_names,
 }
 

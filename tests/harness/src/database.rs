@@ -2,7 +2,9 @@
 //!
 //! - [`Log`] is the log with all its hashes. It names no function of the product that makes or judges hashes of the tree.
 //! - [`Log::write`] makes a database of files, [`server`] one of HTTP that can misbehave.
+//! - [`forge`] makes the part of it that a bundle has lie.
 
+pub mod forge;
 pub mod server;
 
 use crate::module::Module;

@@ -160,8 +160,8 @@ impl Answer {
         Self::new(status, format!("this proxy says {status}\n"))
     }
 
-    /// Whether the connection can be used further.
-    fn send(&self, mut to: &TcpStream) -> std::io::Result<bool> {
+    /// Whether the connection can be used further. HEAD has the head alone for an answer.
+    fn send(&self, mut to: &TcpStream, method: &str) -> std::io::Result<bool> {
         let length = match self.way {
             Way::Chunked | Way::ChunkedCut => "Transfer-Encoding: chunked".to_owned(),
             Way::Zeros(size) => format!("Content-Length: {size}"),
@@ -172,6 +172,7 @@ impl Answer {
         let half = &self.body[..self.body.len() / 2];
         let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
         match self.way {
+            _ if method == "HEAD" => to.write_all(&head)?,
             Way::Whole => to.write_all(&[&head, &self.body[..]].concat())?,
             Way::Late(pause) => {
                 thread::sleep(pause);
@@ -207,7 +208,7 @@ impl Answer {
 impl Shared {
     /// A connection to its end. A client that goes away is no matter of the proxy's.
     fn connection(&self, stream: &TcpStream, requests: Requests<'_>) {
-        for Head { target, authorization, .. } in requests {
+        for Head { method, target, authorization } in requests {
             // Of what go escapes in a path, tests have nothing but the `!` of a capital letter.
             let path = target.replace("%21", "!");
             let is_zip = path.ends_with(".zip");
@@ -215,7 +216,7 @@ impl Shared {
             let answer = self.answer(&path, authorization.as_deref());
             let status = answer.as_ref().filter(|answer| !answer.is_cut()).map_or(0, |answer| answer.status);
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(Request { path, status, authorization });
-            let is_usable = answer.is_some_and(|answer| answer.send(stream).unwrap_or(false));
+            let is_usable = answer.is_some_and(|answer| answer.send(stream, &method).unwrap_or(false));
             self.count(is_zip, -1);
             if !is_usable {
                 return;

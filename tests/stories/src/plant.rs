@@ -1,10 +1,7 @@
 //! Steps that need knowledge of zips and bundles: hostile zips, resealing.
 
-use modferry_format::database::{DatabaseName, Tile};
-use modferry_format::sumdb::hash::TreeHash;
-use modferry_format::sumdb::record::Lookup;
-use modferry_format::{BundlePath, H1, ModuleVersion};
-use modferry_harness::database;
+use modferry_format::ModuleVersion;
+use modferry_harness::database::forge;
 use modferry_harness::module::{Module, synthetic_go_mod};
 use modferry_harness::reseal::{Reseal, reseal};
 use modferry_harness::upstream::Upstream;
@@ -75,22 +72,5 @@ pub(crate) fn reseal_bundle(option: Option<&str>, directory: &Path) -> Outcome<(
 /// Makes the record of a version in a bundle that of the go.mod that lies there, with a leaf that fits it.
 pub(crate) fn forge_record(bundle: &Path, version: &str) -> Outcome<()> {
     let version: ModuleVersion = version.parse().map_err(|error| format!("{error}"))?;
-    let name: DatabaseName = database::NAME.parse().map_err(|error| format!("{error}"))?;
-    let file = |path: BundlePath| bundle.join(path.to_string());
-    let go_mod = file(BundlePath::Mod(version.clone()));
-    let go_mod = H1::of_go_mod(&fs::read(&go_mod).map_err(at(&go_mod))?);
-    let place = file(BundlePath::Lookup(name.clone(), version.clone()));
-    let mut lookup =
-        Lookup::parse(&fs::read(&place).map_err(at(&place))?, &version).map_err(|error| error.to_string())?;
-    lookup.record.go_mod = go_mod;
-    fs::remove_file(&place).map_err(at(&place))?;
-    fs::write(&place, lookup.to_string()).map_err(at(&place))?;
-    let id = lookup.record.id;
-    let tile = Tile::new(0, id / 256, Tile::FULL_WIDTH).ok_or("no such tile")?;
-    let place = file(BundlePath::Tile(name, tile));
-    let mut hashes = fs::read(&place).map_err(at(&place))?;
-    let start = (id % 256) as usize * TreeHash::BYTES;
-    hashes[start..start + TreeHash::BYTES].copy_from_slice(lookup.record.leaf().as_bytes());
-    fs::remove_file(&place).map_err(at(&place))?;
-    fs::write(&place, hashes).map_err(at(&place))
+    forge::record(bundle, &version)
 }

@@ -1,12 +1,12 @@
 //! Versions that upstream serves otherwise than the checksum database has them; `k8s.io/client-go@v12.0.0+incompatible` is one.
 //!
 //! - In the graph of a root such a version stops the bundle: inside, go would refuse every command. The error says which root
-//!   needs it and through what.
+//!   needs it and through what. A `path@version` has two graphs, that of who requires it and its own as the main module.
 //! - Elsewhere, as another version of a module or as what an upgrade would choose, it is left out, recorded and told of; what it
 //!   was brought for goes on without it. Inside, whoever asks for it is told what go says outside.
 //! - Where a go.sum is what disagrees, the bundle stops wherever it is: somebody has counted on those bytes.
 
-use super::{Resolved, Resolver};
+use super::Resolver;
 use crate::bundle::root::{Root, write};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::module_cache;
@@ -120,13 +120,6 @@ impl Resolver<'_> {
             mismatched.insert(mismatch);
         }
         Ok(())
-    }
-
-    /// The same for a root that the user gets without.
-    pub(crate) fn left_out(&self, error: &Error, dir: &Path) -> Resolved {
-        let mut resolved = Resolved::default();
-        let _ = self.leave_out(error.clone(), dir, &mut resolved.mismatched);
-        resolved
     }
 
     /// Says through which requirements a root comes to what go refused.
