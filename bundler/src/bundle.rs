@@ -202,8 +202,10 @@ fn make(
     let query_dir = space.scratch("query")?;
     let settings = select_go(requests, found, &query_dir, context)?;
     let before = Before::read(options, &settings)?;
-    // Where no records are carried nobody else verifies.
-    let verify = if before.is_some() { verify } else { Verify::ByGo };
+    // Where no records are carried nobody else verifies; and those that the base has are not proven here once more, so that
+    // one in a cache could say anything.
+    let proves_all = before.as_ref().is_some_and(|before| before.base().is_none());
+    let verify = if proves_all { verify } else { Verify::ByGo };
     // A module that has a record all the same is held to it when the records have come.
     let childs = match verify {
         Verify::ByRecords => settings.without_records_of(&["*".to_owned()]),
