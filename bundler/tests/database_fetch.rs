@@ -451,6 +451,13 @@ fn what_a_cache_has_is_not_asked_for_and_still_proven() {
     let mut fetch = Fetch::direct(&server.gosumdb());
     fetch.caches = vec![cache.path().to_owned()];
     fetch.whole(server.log());
+    // Beyond the head of its own note: the same.
+    let whole = server.log().lookup(server.log().id(&first).unwrap(), server.log().id(&first).unwrap() + 1);
+    let (_, rest) = whole.split_once('\n').unwrap();
+    fs::write(&file, format!("99999999999\n{rest}")).unwrap();
+    let mut fetch = Fetch::direct(&server.gosumdb());
+    fetch.caches = vec![cache.path().to_owned()];
+    fetch.whole(server.log());
 }
 
 #[test]

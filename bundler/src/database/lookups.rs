@@ -56,10 +56,15 @@ pub(super) fn get(work: &Work<'_>, mut found: Found) -> Result<Found> {
         work.request.versions.iter().filter(|version| !found.records.contains_key(version)).collect::<Vec<_>>()
     {
         let cached = caches.iter().map(|cache| cache.join(name(version)));
-        match cached.into_iter().find_map(|file| Some((cached_lookup(&file, version)?, file))) {
+        // Whoever asked before has stored the head of it, and may come along. For a record beyond its own head one would wait
+        // in vain.
+        let usable = |file: PathBuf| {
+            let lookup = cached_lookup(&file, version)?;
+            let is_in_tree = heads.meet(&lookup).is_none_or(|size| lookup.record.id < size);
+            is_in_tree.then_some((lookup, file))
+        };
+        match cached.into_iter().find_map(usable) {
             Some((lookup, file)) => {
-                // Whoever asked before has stored this head, and may come along.
-                heads.meet(&lookup);
                 found.records.insert(version.clone(), lookup.record);
                 found.cached.insert(version.clone(), file);
             }
@@ -112,12 +117,15 @@ impl Heads<'_> {
         Ok(Ok(lookup.record))
     }
 
-    /// Remembers the head of a cached lookup, if it is one.
-    fn meet(&self, lookup: &Lookup) {
-        let is_known = self.lock().contains_key(&lookup.note);
-        if !is_known && let Ok(head) = lookup.head(&self.work.place.key) {
-            self.lock().insert(lookup.note.clone(), head);
+    /// Remembers the head of a cached lookup, and gives its size; none if it is no head.
+    fn meet(&self, lookup: &Lookup) -> Option<u64> {
+        if let Some(head) = self.lock().get(&lookup.note) {
+            return Some(head.size());
         }
+        let head = lookup.head(&self.work.place.key).ok()?;
+        let size = head.size();
+        self.lock().insert(lookup.note.clone(), head);
+        Some(size)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Box<str>, Head>> {
