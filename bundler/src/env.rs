@@ -92,6 +92,11 @@ pub fn env(path: &Path) -> Result<GoSettings> {
         }
     } else {
         let header = Head::read(&Directory::open(path)?)?.header;
+        if let Some(base) = header.base.first() {
+            let message = format!("{}: counts on bundle {base}, so go cannot use it alone", path.display());
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("import both into a mirror, and ask for the settings of that: modferry env MIRROR"));
+        }
         patterns.extend(header.without_record);
         keys.extend(header.databases.into_iter().map(|database| database.key));
     }
