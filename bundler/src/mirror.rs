@@ -211,7 +211,8 @@ impl<'a> Mirror<'a> {
             Ok(Some(Kind::File(size))) => size,
             _ => 0,
         };
-        hold_to_limit(&self.durable.full(Path::new(JOURNAL)), size)
+        let hint = "a mirror holds some 500,000 bundles: begin a new mirror for what comes next";
+        hold_to_limit(&self.durable.full(Path::new(JOURNAL)), size + MAX_LINE_BYTES, MAX_JOURNAL_BYTES, hint)
     }
 
     fn settle_state(&self) -> Result<()> {
@@ -313,13 +314,13 @@ pub fn read_journal(mirror: &Path) -> Result<Vec<JournalLine>> {
     Ok(journal_text(mirror)?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
-fn hold_to_limit(journal: &Path, size: u64) -> Result<()> {
-    if size <= MAX_JOURNAL_BYTES - MAX_LINE_BYTES {
+/// An error for a file that would be larger than anybody reads.
+pub(crate) fn hold_to_limit(file: &Path, size: u64, limit: u64, hint: &str) -> Result<()> {
+    if size <= limit {
         return Ok(());
     }
-    let message = format!("{}: has {size} bytes, at most {MAX_JOURNAL_BYTES} are allowed", journal.display());
-    Err(Error::new(ErrorKind::Unsupported, message)
-        .hint("a mirror holds some 500,000 bundles: begin a new mirror for what comes next"))
+    let message = format!("{}: would have up to {size} bytes, at most {limit} are allowed", file.display());
+    Err(Error::new(ErrorKind::Unsupported, message).hint(hint))
 }
 
 /// What is no UTF-8, as after a crash in the middle of a name, is in no whole line either.
@@ -373,10 +374,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_that_nobody_would_read_is_not_written() {
+    fn a_file_that_nobody_would_read_is_not_written() {
         let journal = Path::new(JOURNAL);
-        assert!(hold_to_limit(journal, MAX_JOURNAL_BYTES - MAX_LINE_BYTES).is_ok());
-        let error = hold_to_limit(journal, MAX_JOURNAL_BYTES - MAX_LINE_BYTES + 1).unwrap_err();
+        assert!(hold_to_limit(journal, 10, 10, "").is_ok());
+        let error = hold_to_limit(journal, 11, 10, "").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported);
     }
 }

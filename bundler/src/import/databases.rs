@@ -19,7 +19,7 @@ use super::{Head as BundleHead, NO_RECORD_HINT, Options, refuse};
 use crate::beneath::Kind;
 use crate::carrier::Carrier;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, hold_to_limit};
 use modferry_format::check::{self, Part};
 use modferry_format::database::DatabaseName;
 use modferry_format::header::Header;
@@ -233,7 +233,9 @@ impl<'a> Databases<'a> {
     /// A ledger of heads that nobody would read again is never written.
     fn hold_to_limit(&self, id: &BundleId) -> Result<()> {
         for derived in self.derived(id).into_iter().filter(|derived| derived.is_ledger) {
-            heads::hold_to_limit(&self.mirror.durable().full(&derived.path), derived.bytes.len() as u64)?;
+            let hint = "a mirror holds some 100,000 tree heads of one database: begin a new mirror for what comes next";
+            let (file, size) = (self.mirror.durable().full(&derived.path), derived.bytes.len() as u64);
+            hold_to_limit(&file, size, heads::MAX_BYTES, hint)?;
         }
         Ok(())
     }

@@ -51,16 +51,6 @@ pub(crate) fn read(mirror: &Mirror<'_>, key: &VerifierKey) -> Result<Vec<HeadLin
     })
 }
 
-/// An error for a file that would be larger than anybody reads.
-pub(crate) fn hold_to_limit(file: &Path, size: u64) -> Result<()> {
-    if size <= MAX_BYTES {
-        return Ok(());
-    }
-    let message = format!("{}: would have {size} bytes, at most {MAX_BYTES} are allowed", file.display());
-    Err(Error::new(ErrorKind::Unsupported, message)
-        .hint("a mirror holds some 100,000 tree heads of one database: begin a new mirror for what comes next"))
-}
-
 /// What the first note says of its signer, if it is whole and not signed by this key.
 fn signer_of(text: &[u8], key: &VerifierKey) -> Option<String> {
     let text = String::from_utf8_lossy(text);
@@ -68,17 +58,5 @@ fn signer_of(text: &[u8], key: &VerifierKey) -> Option<String> {
     match Head::open(note.as_bytes(), key) {
         Err(NotOpened::NotSigned(_)) => note.lines().last().map(str::to_owned),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_nobody_would_read_is_not_written() {
-        let file = Path::new("@heads");
-        assert!(hold_to_limit(file, MAX_BYTES).is_ok());
-        assert_eq!(hold_to_limit(file, MAX_BYTES + 1).unwrap_err().kind, ErrorKind::Unsupported);
     }
 }
