@@ -71,7 +71,7 @@ use std::time::Instant;
 use toolchains::Toolchains;
 
 /// Makes a bundle.
-pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
+pub fn bundle(options: &Options, mut out: Output<'_>, context: &Context<'_>) -> Result<Summary> {
     let started = Instant::now();
     records::check_patterns(&options.no_record)?;
     // A bridge has no roots; toolchains and tools need none.
@@ -88,7 +88,6 @@ pub fn bundle(options: &Options, out: Output<'_>, context: &Context<'_>) -> Resu
         None if exact::need_no_go(&requests, options) => go_command::find(&context.environment).unwrap_or_default(),
         None => go_command::find(&context.environment)?,
     };
-    let mut out = out;
     let in_doubt = Cell::new(false);
     let mut made = |verify: Verify| {
         in_work_space(&cache, options.dry_run, out.again(), context, |staging, space| {
@@ -284,13 +283,16 @@ fn make(
         context,
     )
     .inspect_err(|error| in_doubt.set(verify == Verify::ByRecords && error.kind == ErrorKind::NoRecord))?;
-    in_doubt.set(verify == Verify::ByRecords && contradicts(|version| records.record(version), &cached));
-    records.judge(&closure.statements)?;
+    let doubt = |_: &Error| {
+        in_doubt.set(verify == Verify::ByRecords && contradicts(|version| records.record(version), &cached));
+    };
+    records.judge(&closure.statements).inspect_err(doubt)?;
     closure.statements.extend(records.statement());
 
     context.progress.event(Event::Step("proving"));
     let proofs = reader.into_proofs();
-    let mut contents = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context)?;
+    let filled = staging.fill(&cached, &closure.statements, records.base_infos(), &proofs, context);
+    let mut contents = filled.inspect_err(doubt)?;
     contents.extend(staging.aliases(&cached, &closure.observations)?);
     contents.extend(staging.databases(context)?);
     let mut header = closure.header(created, resolved_by, &records);
