@@ -193,9 +193,10 @@ pub(crate) struct Bundle {
 /// Who fetches zips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Fetch {
-    /// modferry fetches them before go asks; go verifies them, and fetches what cannot be had in this way
+    /// modferry fetches them before go asks, and the records of the bundle verify them; go fetches what cannot be had in
+    /// this way, and verifies all where a file disagrees
     Ahead,
-    /// go fetches them
+    /// go fetches them, and verifies each
     Go,
 }
 

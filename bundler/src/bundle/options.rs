@@ -58,7 +58,7 @@ pub struct Options {
 /// Who fetches zips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetch {
-    /// We do, many at a time, and go verifies them; what cannot be had in this way go fetches.
+    /// We do, many at a time; what cannot be had in this way go fetches. The records of the bundle are what verifies them.
     Ahead,
     /// Go does: slower, and the reference.
     Go,
