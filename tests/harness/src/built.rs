@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The `modferry` program, built once per process with the profile of the tests.
+/// The `modferry` program, built once per process with the profile of the tests: a run of `cargo test` builds one profile only.
 pub fn modferry() -> Outcome<&'static Path> {
     static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(|| build(&[])).as_deref().map_err(Clone::clone)
+    let profile: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
+    BUILT.get_or_init(|| build(profile)).as_deref().map_err(Clone::clone)
 }
 
-/// The `modferry` program as users get it, for what measures time or moves gigabytes.
+/// The `modferry` program as users get it, for what measures time.
 pub fn modferry_release() -> Outcome<&'static Path> {
     static BUILT: OnceLock<Outcome<PathBuf>> = OnceLock::new();
     BUILT.get_or_init(|| build(&["--release"])).as_deref().map_err(Clone::clone)
@@ -40,7 +41,8 @@ fn build_program(name: &str, profile: &[&str]) -> Outcome<PathBuf> {
         command.env_remove(name);
     }
     let output = command
-        .args(["build", "-q", "-p", name, "--bin", name, "--message-format=json"])
+        // The whole workspace, so that dependencies have the features that `cargo test` has built them with.
+        .args(["build", "-q", "--workspace", "--bin", name, "--message-format=json"])
         .args(profile)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -49,12 +51,12 @@ fn build_program(name: &str, profile: &[&str]) -> Outcome<PathBuf> {
     if !output.status.success() {
         let rendered: String = messages.lines().filter_map(rendered_error).collect();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("cargo build -p {name}: {}\n{rendered}{stderr}", output.status));
+        return Err(format!("cargo build --bin {name}: {}\n{rendered}{stderr}", output.status));
     }
     messages
         .lines()
         .find_map(|line| executable(line, name))
-        .ok_or_else(|| format!("cargo build -p {name}: no line of its output names an executable"))
+        .ok_or_else(|| format!("cargo build --bin {name}: no line of its output names an executable"))
 }
 
 /// The path in a line of cargo's output, where the line speaks of the program.

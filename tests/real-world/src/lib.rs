@@ -84,7 +84,7 @@ impl Crossed {
         fetch(project, &sources)?;
         edit(&sources)?;
         let before = listing(&sources);
-        let modferry = built::modferry_release()?;
+        let modferry = built::modferry()?;
         let bundle = directory.path().join("bundle");
         let mut command = Command::new(modferry);
         command.arg("bundle").arg(&sources).arg("-o").arg(&bundle).args(arguments);
@@ -101,7 +101,7 @@ impl Crossed {
 
     /// Brings the bundle as a tar into a mirror; from here on go asks a server of that mirror.
     pub fn over_http(mut self) -> Outcome<Self> {
-        let modferry = built::modferry_release()?;
+        let modferry = built::modferry()?;
         let (tar, mirror) = (self.directory.path().join("bundle.tar"), self.directory.path().join("mirror"));
         // In the order of a carrier, which is that of the manifest.
         let script = r#"cd "$1" && { echo BUNDLE; cut -c67- BUNDLE; cut -c67- SHA256SUMS; } >"$2.names" && \
@@ -128,7 +128,7 @@ impl Crossed {
 
     /// Imports another bundle into the mirror.
     pub fn import(&self, bundle: &Path) -> Outcome<()> {
-        let mut command = Command::new(built::modferry_release()?);
+        let mut command = Command::new(built::modferry()?);
         let mirror = self.directory.path().join("mirror");
         run(command.args(["import", "--unsigned"]).arg(bundle).arg(mirror)).map(drop)
     }
@@ -204,7 +204,7 @@ impl Crossed {
             }
         };
         command.args(arguments).current_dir(self.project_dir()).env_clear();
-        command.env("MODFERRY", built::modferry_release()?).env("MIRROR", root.join("mirror")).env("ADDRESS", ADDRESS);
+        command.env("MODFERRY", built::modferry()?).env("MIRROR", root.join("mirror")).env("ADDRESS", ADDRESS);
         for name in ["PATH", "HOME", "TMPDIR"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }

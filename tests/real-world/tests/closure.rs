@@ -84,7 +84,7 @@ fn bundled(project: Project, edit: &dyn Fn(&Path) -> Outcome<()>) {
         _ => None,
     }));
     same(name, "wanted", &wanted, "carried", &go_mods.keys().map(ToString::to_string).collect());
-    let modferry = built::modferry_release().expect("it can be built");
+    let modferry = built::modferry().expect("it can be built");
     let verified = Command::new(modferry).arg("verify").arg(&directory).arg("--closure").output().expect("it starts");
     let text = String::from_utf8_lossy(&verified.stdout);
     let versions = format!("{} versions in the graph, {} selected", wanted.len(), graph.selected().count());

@@ -23,7 +23,7 @@ fn cobra_passes_with_every_go() {
         let mut go = Command::new("go");
         let root = printed(go.args(["env", "GOROOT"]).env("GOTOOLCHAIN", format!("go{version}")));
         let path = format!("{}/bin:{}", root.trim(), std::env::var("PATH").expect("there is a PATH"));
-        let mut rehearse = Command::new(built::modferry_release().expect("modferry can be built"));
+        let mut rehearse = Command::new(built::modferry().expect("modferry can be built"));
         rehearse.arg("rehearse").arg(crossed.bundle_dir()).arg(crossed.project_dir()).env("PATH", path);
         let report = printed(&mut rehearse);
         assert!(report.contains(&format!("passed with go{version}, without any network")), "{report}");

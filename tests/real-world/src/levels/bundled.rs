@@ -44,7 +44,7 @@ impl Bundled {
 /// Bundles a project at a level, with empty caches and the go on this PATH.
 pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str, to: &Path) -> Outcome<Bundled> {
     let caches = tempfile::tempdir().map_err(|error| format!("temporary directory: {error}"))?;
-    let mut command = Command::new(built::modferry_release()?);
+    let mut command = Command::new(built::modferry()?);
     command.args(["bundle", "--json", "--quiet", "--level", &level.to_string(), "-o"]).arg(to);
     match subject.kind {
         Kind::Tool { package, .. } => command.args(["--tool", &format!("{package}@{}", subject.project.version)]),
@@ -64,7 +64,7 @@ pub(super) fn bundle(subject: &Subject, sources: &Path, level: Level, path: &str
     let result: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("modferry bundle --json: {error}: {}", text(&output.stdout)))?;
     // The same judged by us alone: no file of any root's graph is missing.
-    let mut closure = Command::new(built::modferry_release()?);
+    let mut closure = Command::new(built::modferry()?);
     let judged = closure.arg("verify").arg(to).arg("--closure").output().map_err(|error| format!("verify: {error}"))?;
     if !judged.status.success() {
         return Err(format!("verify --closure: {}{}", text(&judged.stdout), text(&judged.stderr)));
