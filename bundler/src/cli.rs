@@ -136,7 +136,7 @@ pub(crate) struct Bundle {
     #[arg(long)]
     pub(crate) newest: bool,
     /// Let go do the work inside on the bundle alone before it is sealed, as modferry rehearse does; a bundle that fails is not made
-    #[arg(long, conflicts_with_all = ["base", "bridge", "like", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["bridge", "like", "dry_run"])]
     pub(crate) rehearse: bool,
     /// Where to work [default: modferry in the user's cache directory]
     #[arg(long, value_name = "DIR")]

@@ -372,6 +372,13 @@ fn options(arguments: &cli::Bundle, current_dir: &Path, context: &Context<'_>) -
         )
         .hint("add --toolchain auto, or --level build; what developers do takes modules of all platforms"));
     }
+    if let (true, Some(base)) = (arguments.rehearse, &arguments.base) {
+        let base = base.display();
+        let message = format!("--rehearse: a bundle that counts on another ({base}) cannot be rehearsed alone");
+        return Err(Error::new(ErrorKind::Usage, message).hint(
+            "make it without --rehearse, import both into a mirror here, and rehearse that: modferry rehearse MIRROR ROOT",
+        ));
+    }
     let remembered = || context.environment.user_state_dir().map(|dir| dir.join("modferry/heads"));
     Ok(bundle::Options {
         roots: roots.into_iter().cloned().collect(),

@@ -216,6 +216,22 @@ impl Stream {
         either!(self, stream => stream.try_io(tokio::io::Interest::WRITABLE, || Ok(send(stream, bytes, flags)?)))
     }
 
+    /// Whether the system takes more now; where it does not, [`Stream::writable`] waits until it does.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn takes_more(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let asked = either!(self, stream => stream.try_io(tokio::io::Interest::WRITABLE, || {
+            match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&at_once)) {
+                // To have asked is enough for the system to tell of the change, which clearing the readiness counts on.
+                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                // What is wrong is for the next write to say.
+                _ => Ok(()),
+            }
+        }));
+        asked.is_ok()
+    }
+
     /// Sends bytes of a file from the system's own memory, as many as it takes now.
     #[cfg(target_os = "linux")]
     pub(crate) fn try_send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {

@@ -114,19 +114,9 @@ impl Proxy<'_> {
         stream.set_read_timeout(Some(std::time::Duration::from_millis(200)))?;
         let (mut input, mut out) = (BufReader::new(stream.try_clone()?), stream);
         loop {
-            let line = match line(&mut input) {
-                Ok(Some(line)) => line,
-                Ok(None) => return Ok(()),
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    if done.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let Some(line) = line(&mut input, done)? else { return Ok(()) };
             for _ in 0..MAX_LINES {
-                if self::line(&mut input)?.is_none_or(|line| line.is_empty()) {
+                if self::line(&mut input, done)?.is_none_or(|line| line.is_empty()) {
                     break;
                 }
             }
@@ -246,12 +236,21 @@ fn say(out: &mut TcpStream, status: &str, words: &str) -> io::Result<()> {
     write!(out, "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len}\r\n\r\n{words}")
 }
 
-/// One line without its end; none where the client has nothing more to say.
-fn line(input: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
+/// One line without its end; none where the client has nothing more to say, or the command has ended.
+fn line(input: &mut BufReader<TcpStream>, done: &AtomicBool) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
-    let got = input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
-    if got == 0 {
-        return Ok(None);
+    loop {
+        let room = MAX_LINE_BYTES.saturating_sub(bytes.len() as u64);
+        match input.by_ref().take(room).read_until(b'\n', &mut bytes) {
+            // What came of the line stays, and the rest may follow.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                if done.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(error),
+            Ok(_) if bytes.is_empty() => return Ok(None),
+            Ok(_) => return Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+        }
     }
-    Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()))
 }

@@ -110,6 +110,11 @@ impl Sending {
                 Ok(sent) => {
                     part.bytes.start += sent as u64;
                     activity.bytes_went();
+                    // Most likely nothing more is taken now. To be told so by the next call would cost it: it looks up the
+                    // pages first.
+                    if sent < count && !stream.takes_more() {
+                        stream.writable().await.map_err(Failed::ByClient)?;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     stream.writable().await.map_err(Failed::ByClient)?;
