@@ -6,11 +6,11 @@
 //! - commands: [`bundle`], [`verify`], [`verify_closure`], [`verify_mirror`], [`show`], [`why`], [`env`], [`import`],
 //!   [`rehearse`], [`record`]
 //! - a bundle's bytes: [`carrier`], [`head`], [`manifest_reader`], [`source`]
-//! - modules: [`module_zip`] proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
+//! - modules: `modferry_prove` proves zips, [`module_cache`] reads go's cache, [`go_command`] runs go
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
 //! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
-//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], [`tape`], `lanes` (SHA-256), `write_behind`
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], `write_behind`
 
 mod beneath;
 pub mod bundle;
@@ -30,15 +30,12 @@ pub mod head;
 mod heads_file;
 pub mod import;
 pub mod jobs;
-mod lanes;
 pub mod leftovers;
 mod lines;
 mod listing;
 pub mod manifest_reader;
 pub mod mirror;
 pub mod module_cache;
-pub mod module_zip;
-mod native;
 pub mod no_network;
 pub mod recipe;
 pub mod record;
@@ -46,7 +43,6 @@ pub mod rehearse;
 pub mod show;
 mod skeleton;
 pub mod source;
-pub mod tape;
 mod tile_spool;
 pub mod verify;
 pub mod verify_closure;

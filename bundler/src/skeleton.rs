@@ -9,9 +9,9 @@
 
 use crate::error::{Error, Result};
 use crate::go_source::{self, GoHead};
-use crate::module_zip::DIRECTORY_BUFFER_BYTES;
 use flate2::{Decompress, FlushDecompress, Status};
 use modferry_format::ModuleVersion;
+use modferry_prove::DIRECTORY_BUFFER_BYTES;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};

@@ -80,7 +80,7 @@ fn zip_h1(home: &CleanHome, upstream: &Upstream) -> String {
     let zip = home.work().join("first/download/example.com/a/@v/v1.0.0.zip");
     let size = fs::metadata(&zip).unwrap().len();
     let source = modferry::source::Source::whole(fs::File::open(&zip).unwrap(), size);
-    let mut prover = modferry::module_zip::Prover::default();
+    let mut prover = modferry_prove::Prover::default();
     prover.prove(&A.parse().unwrap(), &source, size, None).unwrap().h1.unwrap().to_string()
 }
 

@@ -8,12 +8,12 @@ use crate::lines::read_requires;
 use crate::manifest_reader::{ManifestReader, Next};
 use crate::mirror::Mirror;
 use crate::source::Source;
-use crate::tape;
 use modferry_format::header::Header;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
 use modferry_format::root::{BUNDLE, HeadFile, MAX_BUNDLE_BYTES, Root};
 use modferry_format::{BundleId, FileSha256, Invalid, ModulePath, readme};
+use modferry_prove::tape;
 use std::collections::BTreeMap;
 use std::io;
 

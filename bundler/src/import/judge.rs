@@ -12,11 +12,11 @@ use crate::carrier::Carrier;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mirror::Mirror;
-use crate::module_zip::Prover;
-use crate::tape;
 use modferry_format::ledger::{self, Ledger, Line};
 use modferry_format::manifest::Entry;
 use modferry_format::{BundleId, BundlePath, FileSha256, H1, ModulePath};
+use modferry_prove::Prover;
+use modferry_prove::tape;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -22,8 +22,8 @@ use crate::durable::Published;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::mirror::{DONE, JournalLine, Mirror, evidence, hash_of, staging};
-use crate::tape;
 use modferry_format::BundlePath;
+use modferry_prove::tape;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 

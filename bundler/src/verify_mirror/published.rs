@@ -2,11 +2,11 @@
 
 use super::Check;
 use super::finding::{Kind, MirrorFinding};
-use crate::module_zip::Prover;
-use crate::tape;
 use crate::work_queue::WorkQueue;
 use modferry_format::finding::FindingKind;
 use modferry_format::{BundlePath, FileSha256, H1, go_mod};
+use modferry_prove::Prover;
+use modferry_prove::tape;
 use std::io;
 use std::path::Path;
 

@@ -18,8 +18,10 @@
 mod batch;
 mod directory;
 mod inflate;
+mod lanes;
+mod native;
+pub mod tape;
 
-use crate::tape::Tape;
 use batch::Batch;
 use directory::Record;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
@@ -30,6 +32,7 @@ use modferry_format::{FileSha256, H1, ModuleVersion};
 use rawzip::{CompressionMethod, ReaderAt};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
+use tape::Tape;
 
 /// What proving a zip gives.
 #[derive(Debug, Clone)]
@@ -88,7 +91,7 @@ pub struct Prover {
 }
 
 /// Room for the largest central directory record: three fields of 64 KiB and the fixed part.
-pub(crate) const DIRECTORY_BUFFER_BYTES: usize = 256 * 1024;
+pub const DIRECTORY_BUFFER_BYTES: usize = 256 * 1024;
 const OUT_BUFFER_BYTES: usize = 128 * 1024;
 
 const LOCAL_HEADER_BYTES: usize = 30;
