@@ -9,6 +9,8 @@ use crate::answering::{Part, Shared};
 use crate::connections::Activity;
 use crate::event::Event;
 use crate::file_bytes::{Patience, read_at, read_warm};
+#[cfg(target_os = "linux")]
+use crate::limits::MAX_WARM_STRETCH_BYTES;
 use crate::limits::{SEND_WINDOW_BYTES, WINDOW_BYTES};
 use crate::listener::Stream;
 use std::fs::File;
@@ -23,6 +25,17 @@ pub(crate) struct Sending {
     before: Vec<u8>,
     part: Part,
     way: Way,
+    #[cfg(target_os = "linux")]
+    warmth: Warmth,
+}
+
+/// How far the file was found to be in the system's memory.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Warmth {
+    until: u64,
+    /// What is looked at next, in bytes: twice as much each time that it was there.
+    stretch: u64,
 }
 
 /// How the bytes of a file get to the client.
@@ -38,12 +51,18 @@ pub(crate) enum Way {
 impl Sending {
     pub(crate) fn new(before: Vec<u8>, part: Part) -> Self {
         let way = if cfg!(target_os = "linux") { Way::System } else { Way::Copies };
-        Self { before, part, way }
+        Self {
+            before,
+            part,
+            way,
+            #[cfg(target_os = "linux")]
+            warmth: Warmth { until: 0, stretch: SEND_WINDOW_BYTES },
+        }
     }
 
     #[cfg(all(test, unix))]
     fn by(before: Vec<u8>, part: Part, way: Way) -> Self {
-        Self { before, part, way }
+        Self { way, ..Self::new(before, part) }
     }
 
     /// Sends all of it; how many bytes of the file went, and whether those are all.
@@ -94,13 +113,20 @@ impl Sending {
         use rustix::io::Errno;
         let part = &mut self.part;
         let end = part.bytes.end.min(part.bytes.start + SEND_WINDOW_BYTES);
-        // One byte at the window's end tells enough: the system reads ahead.
-        match read_warm(&part.file, &mut [0], end - 1) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                bring_in(Arc::clone(&part.file), part.bytes.start, end).await.map_err(Failed::ByFile)?;
+        if self.warmth.until < end {
+            let stretch_end = part.bytes.end.min(part.bytes.start + self.warmth.stretch);
+            // One byte at its end tells enough: the system reads ahead.
+            match read_warm(&part.file, &mut [0], stretch_end - 1) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    bring_in(Arc::clone(&part.file), part.bytes.start, end).await.map_err(Failed::ByFile)?;
+                    self.warmth = Warmth { until: end, stretch: SEND_WINDOW_BYTES };
+                }
+                // Whatever else is wrong with the file, the next call says it, for the bytes before it too.
+                _ => {
+                    let stretch = (self.warmth.stretch * 2).min(MAX_WARM_STRETCH_BYTES);
+                    self.warmth = Warmth { until: stretch_end, stretch };
+                }
             }
-            // Whatever else is wrong with the file, the next call says it, for the bytes before it too.
-            _ => {}
         }
         while part.bytes.start < end {
             // At most a window, so it fits.

@@ -1,4 +1,4 @@
-//! What each level promises, on three projects: every command works inside, and at `work` nothing is carried for none.
+//! What each level promises, on a library, a server and a tool: every command works inside, and at `work` nothing is carried for none.
 
 use modferry_real_world::levels::projects::{Caches, subject};
 use modferry_real_world::levels::{Level, Options, Verdict, measure};
@@ -40,6 +40,12 @@ fn nats_server() {
 }
 
 #[test]
+fn staticcheck() {
+    holds("staticcheck");
+}
+
+#[test]
+#[ignore = "tests/full runs it: .ci/run has 20 minutes"]
 fn controller_runtime() {
     holds("controller-runtime");
 }
