@@ -228,6 +228,12 @@ impl<'a> Durable<'a> {
             .map_err(|error| Error::io(self.beneath.path(), "could not be written to the disk", &error))
     }
 
+    /// Brings to the disk what is there by now, so that the next [`Durable::sync`] has less to wait for. It promises nothing,
+    /// so it is no step.
+    pub fn sync_ahead(&self) {
+        self.beneath.sync_ahead();
+    }
+
     fn see(&self, step: Step) -> io::Result<()> {
         self.witness.map_or(Ok(()), |witness| witness.before(&step))
     }

@@ -19,8 +19,14 @@ use modferry_prove::Prover;
 use modferry_prove::tape;
 use std::cmp::Ordering;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+/// After so many bytes more in staging the disk is given them, while the next ones are proved: the sync before publishing then
+/// waits for the last of them only.
+const SYNC_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What is known of one line of the manifest. A bundle has one of these per line in memory, and of each new version its name;
 /// nothing grows with the mirror.
@@ -115,9 +121,19 @@ struct Shared {
     facts: Mutex<Facts>,
     findings: Findings,
     failed: Mutex<Option<Error>>,
+    /// Bytes that are staged and proved.
+    staged: AtomicU64,
 }
 
 impl Shared {
+    /// Counts the bytes of a file; wakes who syncs, who may be at it already.
+    fn add_staged(&self, bytes: u64, syncer: &SyncSender<()>) {
+        let before = self.staged.fetch_add(bytes, Memory::Relaxed);
+        if before / SYNC_AHEAD_BYTES != (before + bytes) / SYNC_AHEAD_BYTES {
+            let _ = syncer.try_send(());
+        }
+    }
+
     fn set(&self, number: LineNumber, state: State, h1: Option<H1>) {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).set(number, Fact { state, h1 });
     }
@@ -136,19 +152,31 @@ impl Stage<'_> {
     pub(crate) fn run(&self) -> Result<(Facts, check::Databases)> {
         let shared = Shared::default();
         let jobs = self.context.jobs.max(1);
-        let queue = if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
+        let queue: WorkQueue<Job> =
+            if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
         let mut checker = Checker::new(&self.head.header);
         thread::scope(|scope| {
-            let work = || {
+            let (syncer, woken) = sync_channel(1);
+            let sync = move || woken.iter().for_each(|()| self.mirror.durable().sync_ahead());
+            // Without it the sync before publishing takes longer.
+            let _ = thread::Builder::new().spawn_scoped(scope, sync);
+            let work = |syncer: SyncSender<()>| {
                 let mut prover = Prover::among(jobs);
                 while let Some(job) = queue.take() {
+                    let size = job.entry.size;
                     self.job(job, &mut prover, &shared);
+                    shared.add_staged(size, &syncer);
                 }
             };
             // Where the system gives fewer threads, those do it; without any it cannot be done.
-            let spawned = |_| thread::Builder::new().spawn_scoped(scope, work);
+            let spawned = |_| {
+                let syncer = syncer.clone();
+                thread::Builder::new().spawn_scoped(scope, move || work(syncer))
+            };
             let (workers, mut refused): (Vec<_>, Vec<_>) = (0..jobs).map(spawned).partition(|worker| worker.is_ok());
             let workers: Vec<_> = workers.into_iter().flatten().collect();
+            // It ends with the last worker.
+            drop(syncer);
             if let (true, Some(Err(error))) = (workers.is_empty(), refused.pop()) {
                 let message = "this machine: starts no thread to work on the bundle";
                 return Err(Error::new(ErrorKind::Io, message).because(error.to_string()));
