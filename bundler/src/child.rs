@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 const MAX_STDERR_BYTES: usize = 1 << 20;
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(20);
+/// How often one that has closed its standard output is: it is about to end.
+const POLL_AT_END: Duration = Duration::from_micros(500);
 
 /// What a child printed and how it ended.
 pub struct Output {
@@ -59,9 +62,10 @@ fn run(
             let _ = pipe.write_all(&input);
         });
     }
-    let stdout = reader(child.stdout.take(), max_stdout_bytes);
-    let stderr = reader(child.stderr.take(), MAX_STDERR_BYTES);
-    let status = wait(&mut child, interrupt, watch).map_err(|error| failed(&error))?;
+    let (closed, at_end) = mpsc::channel();
+    let stdout = reader(child.stdout.take(), max_stdout_bytes, Some(closed));
+    let stderr = reader(child.stderr.take(), MAX_STDERR_BYTES, None);
+    let status = wait(&mut child, interrupt, &at_end, watch).map_err(|error| failed(&error))?;
     // Before the pipes end: a child of the child may hold them open, and nobody waits for that one.
     interrupt.check()?;
     // The pipes end with the child; both threads only read.
@@ -71,7 +75,14 @@ fn run(
     Ok(Output { status, stdout, stderr })
 }
 
-fn wait(child: &mut Child, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> io::Result<ExitStatus> {
+fn wait(
+    child: &mut Child,
+    interrupt: &Interrupt,
+    at_end: &mpsc::Receiver<()>,
+    watch: &mut dyn FnMut(),
+) -> io::Result<ExitStatus> {
+    // Looks that are close together, so that who closes its output and lives on is not looked at all the time.
+    let mut close_looks = POLL.as_micros() / POLL_AT_END.as_micros();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -82,12 +93,26 @@ fn wait(child: &mut Child, interrupt: &Interrupt, watch: &mut dyn FnMut()) -> io
             return child.wait();
         }
         watch();
-        thread::sleep(POLL);
+        match at_end.recv_timeout(POLL) {
+            // Nothing is ever sent.
+            Ok(()) | Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) if close_looks > 0 => {
+                close_looks -= 1;
+                thread::sleep(POLL_AT_END);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(POLL),
+        }
     }
 }
 
-fn reader<R: Read + Send + 'static>(pipe: Option<R>, limit: usize) -> thread::JoinHandle<Vec<u8>> {
+/// Reads to the end; `closed` goes away then.
+fn reader<R: Read + Send + 'static>(
+    pipe: Option<R>,
+    limit: usize,
+    closed: Option<mpsc::Sender<()>>,
+) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
+        let _closed = closed;
         let mut kept = Vec::new();
         let mut buffer = [0; 16 * 1024];
         if let Some(mut pipe) = pipe {

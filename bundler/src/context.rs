@@ -1,6 +1,7 @@
 //! What commands take from the world around them: environment, clock, a place for progress, a way to be stopped.
 
 use crate::error::{Error, ErrorKind, Result, Warning};
+use crate::fetch::authorities::Authorities;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,32 +11,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Environment variables, as given to the process or made up by a test.
 #[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<OsString, OsString>);
+pub struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+    /// What two of them and the system say whom TLS trusts, once it was asked for.
+    pub(crate) authorities: Authorities,
+}
 
 impl Environment {
     /// From pairs such as those of [`std::env::vars_os`].
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self(variables.into_iter().collect())
+        Self { variables: variables.into_iter().collect(), authorities: Authorities::default() }
     }
 
     /// The value of a variable; an empty one counts as not set.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
-        self.0.insert(name.into(), value.into());
+        self.variables.insert(name.into(), value.into());
+        self.authorities = Authorities::default();
     }
 
     /// Takes a variable out.
     pub fn remove(&mut self, name: &str) {
-        self.0.remove(OsStr::new(name));
+        self.variables.remove(OsStr::new(name));
+        self.authorities = Authorities::default();
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        self.variables.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
     /// The user's directory for things that can be made again: XDG_CACHE_HOME, else below HOME (macOS and Windows

@@ -6,7 +6,7 @@
 //! - [`proxy_list`]: the entries of GOPROXY
 
 mod addresses;
-mod authorities;
+pub(crate) mod authorities;
 pub(crate) mod client;
 mod credentials;
 mod goauth;

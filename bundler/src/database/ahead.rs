@@ -48,6 +48,8 @@ pub(crate) fn ahead(
         ..*context
     };
     let reader = Reader::new(&context.environment, &settings.goauth, patience, jobs.max(1), &context.interrupt);
+    // While go lists the graph; most proxies have TLS, and else the database does.
+    reader.prepare();
     let mut ahead: Option<Ahead> = None;
     // Of none of them the database hears anything, not even that it is looked for.
     for versions in batches.filter(|versions| !versions.is_empty()) {

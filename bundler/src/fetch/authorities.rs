@@ -6,7 +6,20 @@
 use crate::context::Environment;
 use rustls_native_certs::CertificateResult;
 use std::path::{Path, PathBuf};
-use ureq::tls::Certificate;
+use std::sync::{Arc, OnceLock};
+use ureq::tls::{Certificate, RootCerts};
+
+/// The authorities of one environment, read when the first of its clients needs them, and once: there are some 140.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Authorities(Arc<OnceLock<RootCerts>>);
+
+impl Authorities {
+    /// Those of the environment that has this.
+    pub(crate) fn of(environment: &Environment) -> RootCerts {
+        let read = || RootCerts::new_with_certs(&of(environment));
+        environment.authorities.0.get_or_init(read).clone()
+    }
+}
 
 /// Where systems keep their authorities, as crypto/x509 of Go looks for them; of the files, the first that is there.
 const FILES: [&str; 6] = [
@@ -20,7 +33,7 @@ const FILES: [&str; 6] = [
 
 /// What could be read; files that cannot are passed over, as Go does it. A server that then has no known authority is
 /// an error of its own.
-pub(crate) fn of(environment: &Environment) -> Vec<Certificate<'static>> {
+fn of(environment: &Environment) -> Vec<Certificate<'static>> {
     let mut found = vec![system()];
     if let Some(file) = environment.get("SSL_CERT_FILE") {
         found.push(rustls_native_certs::load_certs_from_paths(Some(Path::new(file)), None));

@@ -13,7 +13,7 @@
 
 use crate::context::{Environment, Interrupt};
 use crate::fetch::addresses::Addresses;
-use crate::fetch::authorities;
+use crate::fetch::authorities::Authorities;
 use crate::fetch::credentials::{Credentials, Learned};
 use crate::fetch::goauth;
 use crate::fetch::proxies::Proxies;
@@ -23,7 +23,7 @@ use std::io::{self, Read, Seek, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 
@@ -40,9 +40,10 @@ const USER_AGENT: &str = concat!("modferry/", env!("CARGO_PKG_VERSION"));
 
 /// An HTTP client, for many threads at once.
 pub(crate) struct Client {
-    /// By proxy; none is the direct way.
-    agents: Mutex<BTreeMap<Option<String>, Agent>>,
-    tls: TlsConfig,
+    /// By proxy, none is the direct way, and whether there is TLS on it.
+    agents: Mutex<BTreeMap<(Option<String>, bool), Agent>>,
+    /// For its certificate authorities: who speaks plain http needs none.
+    environment: Environment,
     limits: Limits,
     proxies: Proxies,
     credentials: Credentials,
@@ -107,9 +108,14 @@ pub(crate) struct Limits {
 
 impl Client {
     pub(crate) fn new(environment: &Environment, goauth: &str, limits: Limits, interrupt: &Interrupt) -> Self {
-        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities::of(environment))).build();
         let credentials = Credentials::new(environment, goauth, interrupt);
-        Self { agents: Mutex::default(), tls, limits, proxies: Proxies::of(environment), credentials }
+        let (environment, proxies) = (environment.clone(), Proxies::of(environment));
+        Self { agents: Mutex::default(), environment, limits, proxies, credentials }
+    }
+
+    /// Reads now what the first connection with TLS would otherwise wait for.
+    pub(crate) fn prepare(&self) {
+        Authorities::of(&self.environment);
     }
 
     /// Why methods of GOAUTH have failed, the last time that they ran.
@@ -190,7 +196,7 @@ impl Client {
         let is_https = url.scheme_str() == Some("https");
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let agent = self.agent(self.proxies.proxy(is_https, host, port))?;
+        let agent = self.agent(self.proxies.proxy(is_https, host, port), is_https)?;
         let in_url = url.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(login, _)| {
             let (name, password) = login.split_once(':').unwrap_or((login, ""));
             goauth::basic(&unescaped(name), &unescaped(password)).unwrap_or_default()
@@ -234,15 +240,19 @@ impl Client {
         }
     }
 
-    fn agent(&self, proxy: Option<String>) -> Result<Agent, Failure> {
+    fn agent(&self, proxy: Option<String>, is_https: bool) -> Result<Agent, Failure> {
+        let has_tls = is_https || proxy.as_ref().is_some_and(|proxy| proxy.to_ascii_lowercase().starts_with("https:"));
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(agent) = agents.get(&proxy) {
+        let key = (proxy, has_tls);
+        if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
         let invalid = |_| Failure::Lasting("HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy".to_owned());
-        let through = proxy.as_deref().map(Proxy::new).transpose().map_err(invalid)?;
+        let through = key.0.as_deref().map(Proxy::new).transpose().map_err(invalid)?;
+        let tls = TlsConfig::builder();
+        let tls = if has_tls { tls.root_certs(Authorities::of(&self.environment)) } else { tls };
         let config = Agent::config_builder()
-            .tls_config(self.tls.clone())
+            .tls_config(tls.build())
             // Else it would be one from the environment of the process.
             .proxy(through)
             .http_status_as_error(false)
@@ -256,7 +266,7 @@ impl Client {
             .max_idle_connections_per_host(self.limits.connections)
             .build();
         Ok(agents
-            .entry(proxy)
+            .entry(key)
             .or_insert_with(|| Agent::with_parts(config, DefaultConnector::default(), Addresses::default()))
             .clone())
     }

@@ -93,6 +93,11 @@ impl<'a> Reader<'a> {
         Self { client, patience, interrupt, pause: Mutex::new(None), requests, bytes }
     }
 
+    /// Reads now what the first connection with TLS would otherwise wait for.
+    pub(crate) fn prepare(&self) {
+        self.client.prepare();
+    }
+
     /// Requests made so far, those that failed too.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
