@@ -47,6 +47,8 @@ impl Seldom {
 pub enum Event<'a> {
     /// This is what will be served.
     Serving(&'a Site),
+    /// It counts on this other bundle, of which nothing is here.
+    CountsOn(&'a str),
     /// So far is the process kept from everything else.
     Confined(Confinement),
     /// Requests are taken at this address, below this prefix.
@@ -74,6 +76,10 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Serving(site) => write!(f, "serving the {site}"),
+            Self::CountsOn(base) => write!(
+                f,
+                "warning: it counts on bundle {base}, so go will miss files here; import both into a mirror and serve that"
+            ),
             Self::Confined(confinement) => confinement.fmt(f),
             Self::Listening(address @ Address::Tcp(_), prefix) => write!(f, "listening on {address}{prefix}"),
             Self::Listening(address, prefix) if prefix.len() == 0 => write!(f, "listening on {address}"),

@@ -36,6 +36,9 @@ pub fn run(options: Options, events: Arc<dyn Events>) -> Result<()> {
     }
     let site = Site::open(&path)?;
     events.event(&Event::Serving(&site));
+    if let Some(base) = site.base() {
+        events.event(&Event::CountsOn(base));
+    }
     // From here on a signal stops the server in order, even before it listens.
     let signals = Signals::take()
         .map_err(|error| Error::new(ErrorKind::Io, "the signals to stop could not be taken").because(error))?;

@@ -43,6 +43,8 @@ enum Content {
         sums: (File, u64),
         /// Why files of the closure were left out, by path.
         not_carried: BTreeMap<String, String>,
+        /// The bundle that it counts on, if it does.
+        base: Option<String>,
     },
     Mirror,
 }
@@ -123,6 +125,14 @@ impl Site {
         match self.content {
             Content::Bundle { .. } => Kind::Bundle,
             Content::Mirror => Kind::Mirror,
+        }
+    }
+
+    /// The bundle that this one counts on: what that has is not here.
+    pub fn base(&self) -> Option<&str> {
+        match &self.content {
+            Content::Bundle { base, .. } => base.as_deref(),
+            Content::Mirror => None,
         }
     }
 
@@ -289,7 +299,8 @@ impl Content {
             return Err(broken("has no download/".to_owned()));
         }
         let not_carried = header.not_carried.into_iter().map(|left| (left.path, left.reason)).collect();
-        Ok(Self::Bundle { id: BundleId::of(bundle), sums, not_carried })
+        let base = header.base.into_iter().next();
+        Ok(Self::Bundle { id: BundleId::of(bundle), sums, not_carried, base })
     }
 }
 
