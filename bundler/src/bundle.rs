@@ -143,12 +143,12 @@ fn in_work_space<'o>(
     match made {
         Ok(mut summary) => {
             summary.work_bytes = space.bytes();
-            space.remove()?;
+            space.remove(context.jobs)?;
             Ok(summary)
         }
         // What disagrees with what others state must not be where the next run looks first.
         Err(error) if matches!(error.kind, ErrorKind::HashConflict | ErrorKind::ZipRefused | ErrorKind::Differs) => {
-            space.remove()?;
+            space.remove(context.jobs)?;
             Err(error)
         }
         Err(mut error) => {

@@ -110,9 +110,14 @@ impl WorkSpace {
         sizes.filter(fs::Metadata::is_file).map(|meta| meta.len()).sum()
     }
 
-    /// Ends a run that did its work: removes it and what was left of others.
-    pub fn remove(self) -> Result<()> {
+    /// Ends a run that did its work: removes it and what was left of others, on so many threads.
+    pub fn remove(self, jobs: usize) -> Result<()> {
         for dir in self.leftovers.iter().map(|leftover| &leftover.dir).chain([&self.dir]) {
+            // Most of it lies in the directories of modules; what is not gone after this is removed, or told, below.
+            let parts = WalkDir::new(dir).min_depth(PART_DEPTH).max_depth(PART_DEPTH).into_iter().flatten();
+            let parts: Vec<PathBuf> =
+                parts.filter(|entry| entry.file_type().is_dir()).map(walkdir::DirEntry::into_path).collect();
+            jobs::map(jobs, parts, |(): &mut (), part: &PathBuf| remove_tree(part));
             remove_tree(dir).map_err(|error| Error::io(dir, "the work directory could not be removed", &error))?;
         }
         Ok(())
@@ -148,6 +153,9 @@ pub fn remove_extracted(modules: &Path) {
         let _ = remove_tree(&entry.path());
     }
 }
+
+/// How deep below a run its directories are removed side by side: `modules/cache/download/HOST/OWNER`.
+const PART_DEPTH: usize = 5;
 
 /// Removes a directory with everything in it; it may be gone already.
 fn remove_tree(dir: &Path) -> std::io::Result<()> {
