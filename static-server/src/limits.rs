@@ -65,7 +65,7 @@ pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;
 /// [`MAX_CONNECTIONS`] transfers and two windows each, 1 GiB.
 pub const WINDOW_BYTES: u64 = 128 * 1024;
 /// What is sent of a large file from the system's own memory before others get their turn, in bytes: as nginx does it
-/// (`sendfile_max_chunk`). Small files wait for it; less costs more turns (measured: 5 % of the CPU at 1 MiB).
+/// (`sendfile_max_chunk`). Small files wait for it; less costs more turns.
 pub const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 /// Most of a large file that is taken to be in the system's memory because its last byte is, in bytes.
 #[cfg(target_os = "linux")]

@@ -38,7 +38,7 @@ fn of_prometheus_it_is_that_of_go() {
 
 /// Its zip lacks the modules beside it; they are taken as published.
 #[test]
-#[ignore = "tests/full runs it: .ci/run has a quarter of an hour"]
+#[ignore = "tests/full runs it: .ci/run has 20 minutes"]
 fn of_kubernetes_it_is_that_of_go() {
     bundled(KUBERNETES, &|project| {
         let edits = staging(project)?.into_iter().map(|module| format!("-replace={module}={module}@{STAGING}"));
@@ -93,7 +93,7 @@ fn bundled(project: Project, edit: &dyn Fn(&Path) -> Outcome<()>) {
 
 /// A real workspace: kubernetes and the modules of its repository, as they are published, all of them as members.
 #[test]
-#[ignore = "tests/full runs it: .ci/run has a quarter of an hour"]
+#[ignore = "tests/full runs it: .ci/run has 20 minutes"]
 fn of_the_workspace_of_kubernetes_it_is_that_of_go() {
     workspace().unwrap_or_else(|error| panic!("{error}"));
 }
