@@ -357,7 +357,9 @@ pub(crate) struct Serve {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The mirror is made if it is not there. Importing a bundle again does nothing; an import that was \
+    override_usage = "modferry import [OPTIONS] BUNDLE... MIRROR",
+    after_help = "The mirror is made if it is not there. A bundle is imported after those that it was made after, in whatever \
+order they are named. Importing a bundle again does nothing; an import that was \
 killed is finished by the same command. The same version with another content is refused, and the mirror stays as it was."
 )]
 pub(crate) struct Import {

@@ -1,5 +1,6 @@
 //! From the command line to the library, and from its answers to the console.
 
+mod import;
 mod record;
 mod verify;
 
@@ -9,13 +10,12 @@ use crate::from_recipe;
 use modferry::bundle::{self, GoChoice, Output, Summary};
 use modferry::byte_size::{ByteSize, count};
 use modferry::carrier::{self, Carrier};
-use modferry::context::{Context, Event};
+use modferry::context::Context;
 use modferry::env::{self, Form};
-use modferry::error::{Error, ErrorKind, Result, Warning};
+use modferry::error::{Error, ErrorKind, Result};
 use modferry::go_command;
-use modferry::import;
 use modferry::leftovers::remove_leftovers;
-use modferry::mirror::{self, WhenLocked};
+use modferry::mirror;
 use modferry::rehearse::rehearse;
 use modferry::show::{show, show_mirror};
 use modferry::why::why;
@@ -102,22 +102,7 @@ pub(crate) fn run(cli: &Cli, context: &Context<'_>, console: &Console) -> Result
             serve(arguments)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Import(arguments) => {
-            let (imported, failed) = import_all(arguments, context)?;
-            let text: String = imported.iter().map(|summary| import_text(summary, arguments.dry_run)).collect();
-            let Some(error) = failed else {
-                return console
-                    .result(&json!({ "ok": true, "bundles": imported }), &text)
-                    .map(|()| ExitCode::SUCCESS)
-                    .map_err(|error| output_error(&error));
-            };
-            // Those before the one that failed are in the mirror, and whoever asked must learn of it.
-            let code = ExitCode::from(error.kind.exit_code());
-            let json = json!({ "ok": false, "error": error, "bundles": imported });
-            console.result(&json, &text).map_err(|error| output_error(&error))?;
-            console.told(&error);
-            return Ok(code);
-        }
+        Command::Import(arguments) => return import::run(arguments, context, console),
     };
     written.map_err(|error| output_error(&error))?;
     Ok(ExitCode::SUCCESS)
@@ -193,98 +178,6 @@ fn of_server(error: modferry_server::Error) -> Error {
         Some(hint) => told.hint(hint),
         None => told,
     }
-}
-
-/// Imports one bundle after the other; the first that is refused ends it, those before it are in the mirror.
-fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<import::Summary>, Option<Error>)> {
-    let mut imported = Vec::new();
-    let Some((mirror, bundles)) = arguments.paths.split_last() else { return Ok((imported, None)) };
-    clear_umask();
-    let user = ["SUDO_USER", "USER", "USERNAME"].iter().find_map(|name| context.environment.get(name));
-    let mut options = import::Options {
-        mirror: mirror.clone(),
-        unsigned: arguments.unsigned,
-        no_record: arguments.no_record.clone(),
-        database_keys: arguments.database_key.clone(),
-        dry_run: arguments.dry_run,
-        when_locked: if arguments.no_wait { WhenLocked::Fail } else { WhenLocked::Wait },
-        by: user.map_or_else(|| "unknown".to_owned(), |user| user.to_string_lossy().into_owned()),
-        witness: None,
-    };
-    // A dry run must not make a mirror: it judges against an empty one beside the place.
-    let empty = (arguments.dry_run && !mirror::is_mirror(mirror)).then(|| beside(mirror)).transpose()?;
-    if let Some(empty) = &empty {
-        options.mirror = empty.path().to_owned();
-    }
-    for bundle in bundles {
-        match open(bundle).and_then(|bundle| import::import(bundle.as_ref(), &options, context)) {
-            Ok(summary) => imported.push(summary),
-            Err(error) => return Ok((imported, Some(error))),
-        }
-        if !options.dry_run {
-            imported.extend(import_waiting(&options, context)?);
-        }
-    }
-    Ok((imported, None))
-}
-
-/// Bundles that waited in staging for a bridge may have it now.
-fn import_waiting(options: &import::Options<'_>, context: &Context<'_>) -> Result<Vec<import::Summary>> {
-    let mut imported = Vec::new();
-    for staged in import::waiting(&options.mirror)? {
-        match import::import(&staged, options, context) {
-            Ok(summary) => imported.push(summary),
-            Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
-            // It was not asked for; what was is done.
-            Err(error) => {
-                context.progress.event(Event::Warning(&Warning::new(error.message.clone(), error.hint.as_deref())))
-            }
-        }
-    }
-    Ok(imported)
-}
-
-/// A directory that goes away again, on the file system where a mirror would be made.
-fn beside(mirror: &Path) -> Result<tempfile::TempDir> {
-    let there = mirror.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
-    tempfile::tempdir_in(there)
-        .map_err(|error| Error::io(there, "a directory for the dry run could not be made", &error))
-}
-
-/// What is made in a mirror has its mode from the start, whatever the umask of the user is.
-fn clear_umask() {
-    #[cfg(unix)]
-    rustix::process::umask(rustix::fs::Mode::empty());
-}
-
-fn import_text(summary: &import::Summary, dry_run: bool) -> String {
-    let id = &summary.id;
-    if summary.already {
-        return format!("bundle {id}: in the mirror already\n");
-    }
-    if dry_run {
-        let mut text = format!(
-            "bundle {id}: good; {} would be published, {} there already\n",
-            count(summary.new_files, "file"),
-            summary.known_files
-        );
-        text.extend(
-            summary.kept.iter().map(|path| format!("would keep {path}: the mirror has the same in other bytes\n")),
-        );
-        return text;
-    }
-    let mut text = format!(
-        "bundle {id}: {} published ({}, {}), {} there already, {:.1} s\n",
-        count(summary.new_files, "file"),
-        count(summary.new_versions, "version"),
-        ByteSize(summary.new_bytes),
-        summary.known_files,
-        summary.seconds
-    );
-    for path in &summary.kept {
-        text.push_str(&format!("kept {path}: the mirror has the same module in other bytes\n"));
-    }
-    text
 }
 
 /// A result with `"ok": true` before its own members.

@@ -139,6 +139,22 @@ pub fn import(carrier: &dyn Carrier, options: &Options<'_>, context: &Context<'_
     Ok(summary)
 }
 
+/// Which bundle it is, and after which it was made.
+#[derive(Debug, Default)]
+pub struct Lineage {
+    /// All 64 digits of its id.
+    pub id: String,
+    /// Those of the bundles that the mirror must have.
+    pub base: Vec<String>,
+}
+
+/// Reads it from the head files alone.
+pub fn lineage(carrier: &dyn Carrier) -> Result<Lineage> {
+    let (root, bytes) = head::read_root(carrier)?;
+    let header = head::read_header(carrier, &root)?;
+    Ok(Lineage { id: BundleId::of(&bytes).hex(), base: header.base })
+}
+
 /// A bundle that could not be read is not bad for it: what seems to be missing or cut off then was never seen.
 fn unread(carrier: &dyn Carrier, error: Error) -> Error {
     let failure = carrier.findings().into_iter().find(|finding| finding.kind == FindingKind::Unreadable);
