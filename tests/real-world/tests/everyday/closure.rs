@@ -1,6 +1,7 @@
 //! The module graph that `verify --closure` walks is the one of the real go, on real projects: the same go.mod files read, the
 //! same requirements, the same versions selected.
 
+use crate::{COBRA, KUBERNETES, PROMETHEUS};
 use modferry_format::ModuleVersion;
 use modferry_format::go_mod::GoMod;
 use modferry_format::header::{Header, Level, Local, Root, RootKind};
@@ -15,9 +16,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const COBRA: Project = Project { module: "github.com/spf13/cobra", version: "v1.10.2" };
-const PROMETHEUS: Project = Project { module: "github.com/prometheus/prometheus", version: "v0.316.0" };
-const KUBERNETES: Project = Project { module: "k8s.io/kubernetes", version: "v1.36.3" };
 /// The version under which the modules in the repository of that kubernetes are published.
 const STAGING: &str = "v0.36.3";
 

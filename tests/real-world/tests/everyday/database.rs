@@ -1,12 +1,10 @@
 //! The real checksum database across the gap: GOSUMDB at its default, no go.sum, empty caches, no network.
 
+use crate::{COBRA, CONTROLLER_RUNTIME, PROMETHEUS};
 use modferry_real_world::{Crossed, Project};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-
-const COBRA: Project = Project { module: "github.com/spf13/cobra", version: "v1.10.2" };
-const PROMETHEUS: Project = Project { module: "github.com/prometheus/prometheus", version: "v0.316.0" };
 
 /// A genuine tree head of sum.golang.org, some months and millions of records old, that no answer about cobra carries.
 const OLD_HEAD: &str = "go.sum database tree\n63096908\n8lHrQPRYe4KT4WQ9/Qk8/taKnD6IRHbFgfN7vQE2Y54=\n\n\u{2014} sum.golang.org \
@@ -45,6 +43,12 @@ fn cobra_is_verified_from_nothing() {
 }
 
 #[test]
+fn controller_runtime_is_verified_from_nothing() {
+    verifies_from_nothing(CONTROLLER_RUNTIME);
+}
+
+#[test]
+#[ignore = "tests/full runs it: .ci/run has 20 minutes"]
 fn prometheus_is_verified_from_nothing() {
     verifies_from_nothing(PROMETHEUS);
 }
@@ -84,7 +88,7 @@ fn a_second_bundle_joins_the_first() {
     let first = first.over_http().expect("the bundle can be imported");
     fs::remove_file(first.project_dir().join("go.sum")).expect("cobra has a go.sum");
     let before = go_sum(&first);
-    let second = Crossed::bundle_with(PROMETHEUS, &keeps).expect("prometheus can be bundled");
+    let second = Crossed::bundle_with(CONTROLLER_RUNTIME, &keeps).expect("controller-runtime can be bundled");
     first.import(&second.bundle_dir()).expect("the second bundle joins the first");
     assert_eq!(go_sum(&first), before, "a warm client goes on");
     first.forget().expect("caches can be removed");

@@ -173,7 +173,8 @@ fn an_old_go_takes_what_we_and_the_installed_go_refuse() {
 #[test]
 #[ignore = "fetches every go version of tests/go-versions"]
 fn every_go_takes_them_until_it_was_mended() {
-    let gos: Vec<_> = include_str!("../../go-versions").split_whitespace().map(|version| go(Some(version))).collect();
+    let gos: Vec<_> =
+        include_str!("../../../go-versions").split_whitespace().map(|version| go(Some(version))).collect();
     assert!(gos.iter().any(|(_, version)| is_mended(version)) && !gos.iter().all(|(_, version)| is_mended(version)));
     are_refused_by_us_and_by_a_mended_go(&gos);
 }

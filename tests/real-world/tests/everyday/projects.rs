@@ -1,11 +1,8 @@
 //! Real projects at level `all`, each command inside a network namespace without any network, or with loopback and
 //! `modferry serve` alone.
 
-use modferry_real_world::{Crossed, Project};
-
-const COBRA: Project = Project { module: "github.com/spf13/cobra", version: "v1.10.2" };
-const PROMETHEUS: Project = Project { module: "github.com/prometheus/prometheus", version: "v0.316.0" };
-const HUGO: Project = Project { module: "github.com/gohugoio/hugo", version: "v0.160.0" };
+use crate::{COBRA, HUGO, PROMETHEUS};
+use modferry_real_world::Crossed;
 
 /// What a developer does with a module whose packages are not compiled here: from files all of it, from a server what asks
 /// for the most, for the bytes are the same.
@@ -66,7 +63,6 @@ fn works_fully(crossed: &Crossed) {
     }
 }
 
-/// tests/database.rs takes prometheus across too.
 #[test]
 #[ignore = "tests/full runs it: .ci/run has 20 minutes"]
 fn prometheus_works() {

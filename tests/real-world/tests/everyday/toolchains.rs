@@ -1,9 +1,9 @@
 //! Go toolchains across the gap, verified by the real checksum database, and a machine that has no go.
 
-use modferry_real_world::{Crossed, Project, go_env};
+use crate::COBRA;
+use modferry_real_world::{Crossed, go_env};
 use std::ffi::OsStr;
 
-const COBRA: Project = Project { module: "github.com/spf13/cobra", version: "v1.10.2" };
 /// Not the newest, so that it is not the one that is installed.
 const VERSION: &str = "1.25.14";
 
