@@ -20,6 +20,7 @@
 
 use crate::beneath::{Beneath, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mirror::TREE;
 use crate::write_behind;
 use std::collections::HashSet;
 use std::fs::File;
@@ -279,7 +280,11 @@ impl Writer<'_> {
     }
 }
 
-/// What is served and what says what is served can be read by all, the rest by the importing user alone.
+/// What is served and what says what is served can be read by all, the rest by the importing user alone. A directory that is
+/// moved to where it is served has its mode before.
 fn is_public(path: &Path) -> bool {
-    path.starts_with("download") || path.starts_with("ledger")
+    let mut names = path.components().map(|name| name.as_os_str());
+    let top = names.next();
+    let moved = top == Some("staging".as_ref()) && names.nth(1) == Some(TREE.as_ref());
+    moved && names.next().is_some() || top == Some("download".as_ref()) || top == Some("ledger".as_ref())
 }

@@ -3,8 +3,8 @@
 //! 1. **lock** the mirror; a bundle that is committed already is done with
 //! 2. **head**: the head files are staged and held to `BUNDLE`; format, trust and base are judged
 //! 3. **room**: bytes and inodes of what is new are compared with what is free
-//! 4. **stage**: manifest and content side by side; each new file is hashed while it is copied into staging, each zip is
-//!    proved from its staged bytes, so what is published is what was proved, whatever the medium says next
+//! 4. **stage**: manifest and content side by side; each new file is hashed, each zip proved, while it is copied into staging:
+//!    every byte is read once, so what is published is what was proved, whatever the medium says next
 //! 5. **log**: records, tiles and heads are proven to be of their database's log, and that log to be the mirror's
 //! 6. **judge**: what has another identity than in the mirror is an incident; nothing was published so far
 //! 7. **publish**: in the order of `import/publish.rs`; from the first file on, the same command finishes the work
@@ -12,6 +12,7 @@
 //! A killed import leaves files in staging. The next one hashes them again before they count.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod bring;
 mod databases;
 mod derive;
 mod head;
@@ -30,7 +31,7 @@ use crate::carrier::{Carrier, Opener, fault_of_carrier};
 use crate::context::{Context, Event};
 use crate::durable::Witness;
 use crate::error::{Error, ErrorKind, Result, Warning};
-use crate::mirror::{Mirror, WhenLocked, staging};
+use crate::mirror::{Mirror, TREE, WhenLocked, staging};
 use crate::source::Source;
 use databases::Databases;
 use head::{Head, LineNumber};
@@ -38,7 +39,7 @@ use modferry_format::finding::FindingKind;
 use modferry_format::header::{EVERY_MODULE, Header};
 use modferry_format::root::{BUNDLE, HeadFile};
 use modferry_format::sumdb::key::VerifierKey;
-use modferry_format::{BundleId, FileSha256};
+use modferry_format::{BundleId, BundlePath, FileSha256};
 use plan::Plan;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -202,6 +203,7 @@ impl Import<'_> {
             return mirror.durable().remove_staging(&staging(&head.id));
         }
         plan::room(mirror, &plan)?;
+        let is_fresh = !is_resumed(mirror, &head.id);
         context.progress.event(Event::Step("staging"));
         let keeps_texts = databases.may_need_bridge(&head.header);
         let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context }.run()?;
@@ -220,7 +222,8 @@ impl Import<'_> {
         }
         context.progress.event(Event::Step("publishing"));
         let (facts, judgement, databases, published) = (&facts, &judgement, &databases, plan.published);
-        publish::Publish { mirror, head, facts, judgement, databases, published, is_repair, options, context }
+        let tree = is_fresh.then(|| staged_tree(&head.id));
+        publish::Publish { mirror, head, facts, judgement, databases, published, is_repair, tree, options, context }
             .run(summary)?;
         summary.kept.clone_from(&judgement.kept);
         Ok(())
@@ -327,9 +330,25 @@ fn head_names() -> impl Iterator<Item = &'static str> {
     std::iter::once(BUNDLE).chain(HeadFile::ALL.iter().map(|file| file.name()))
 }
 
-/// Where a file of the content is staged: by the number of its line in the manifest, which is the same each time.
-fn staged_file(id: &BundleId, number: LineNumber) -> PathBuf {
-    staging(id).join("files").join(number.to_string())
+/// Where what gets published is staged, under the names that it gets.
+fn staged_tree(id: &BundleId) -> PathBuf {
+    staging(id).join(TREE)
+}
+
+/// Where a file of the content is staged: in the tree if it gets published, else by the number of its line in the manifest,
+/// which is the same each time.
+fn staged_file(id: &BundleId, number: LineNumber, path: &BundlePath) -> PathBuf {
+    if plan::is_published(path) {
+        staged_tree(id).join(path.to_string())
+    } else {
+        staging(id).join("files").join(number.to_string())
+    }
+}
+
+/// Whether an earlier import of this bundle has left something of its content.
+fn is_resumed(mirror: &Mirror<'_>, id: &BundleId) -> bool {
+    let is_there = |name: &str| mirror.durable().files().kind(&staging(id).join(name)).is_ok_and(|kind| kind.is_some());
+    is_there(TREE) || is_there("files")
 }
 
 /// Where a file that changes waits to be put in place.

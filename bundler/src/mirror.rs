@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// Name of the file that commits a bundle.
 pub const DONE: &str = "done";
+/// In the staging of a bundle, the directory with the names that its files get.
+pub(crate) const TREE: &str = "tree";
 /// The journal.
 pub const JOURNAL: &str = "journal.jsonl";
 /// Largest `done` file that is read, in bytes; its longest part is the patterns without record.

@@ -231,7 +231,9 @@ fn what_lies_in_staging_counts_only_with_its_hash() {
     let zip = "download/example.com/dep/@v/v1.0.0.zip";
     let id = take(&bundle, &place.mirror(), None).unwrap().sha256;
     let whole = files(&place.mirror().join("download"));
-    for (staged, original) in [("files/5", zip), ("head/SHA256SUMS", "SHA256SUMS"), ("head/BUNDLE", "BUNDLE")] {
+    for (staged, original) in
+        [(&*format!("tree/{zip}"), zip), ("head/SHA256SUMS", "SHA256SUMS"), ("head/BUNDLE", "BUNDLE")]
+    {
         fs::remove_dir_all(place.mirror()).unwrap();
         let staged = place.mirror().join("staging").join(&id).join(staged);
         fs::create_dir_all(staged.parent().unwrap()).unwrap();
@@ -421,10 +423,25 @@ fn links_and_pipes_in_a_mirror_are_neither_followed_nor_waited_for() {
     // What stands in staging under the name of a file is replaced, not written through.
     let id = take(&bundle, &mirror, None).unwrap().sha256;
     fs::remove_dir_all(&mirror).unwrap();
-    fs::create_dir_all(mirror.join("staging").join(&id).join("files")).unwrap();
-    symlink(outside.join("precious"), mirror.join("staging").join(&id).join("files/5")).unwrap();
-    pipe(&mirror.join("staging").join(&id).join("files/4"));
+    let tree = mirror.join("staging").join(&id).join("tree/download/example.com");
+    fs::create_dir_all(tree.join("dep/@v")).unwrap();
+    symlink(outside.join("precious"), tree.join("dep/@v/v1.0.0.zip")).unwrap();
+    pipe(&tree.join("dep/@v/v1.0.0.mod"));
+    // What is not of the bundle goes nowhere, though directories are moved whole.
+    fs::create_dir_all(tree.join("evil/@v")).unwrap();
+    let strangers = ["evil/@v/v1.0.0.zip", "dep/@v/v1.1.0.zip"];
+    strangers.iter().for_each(|name| fs::write(tree.join(name), "evil").unwrap());
     take(&bundle, &mirror, None).unwrap();
     assert_eq!(fs::read(outside.join("precious")).unwrap(), b"precious");
     assert!(fs::symlink_metadata(mirror.join("download/example.com/dep/@v/v1.0.0.zip")).unwrap().is_file());
+    for name in strangers {
+        assert!(!mirror.join("download/example.com").join(name).exists(), "{name}");
+    }
+    // Nor is a link followed in place of a directory.
+    fs::remove_dir_all(&mirror).unwrap();
+    fs::create_dir_all(tree.parent().unwrap()).unwrap();
+    symlink(&outside, &tree).unwrap();
+    let error = take(&bundle, &mirror, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::MirrorDamaged, "{error:?}");
+    assert_eq!(files(&outside).len(), 1);
 }

@@ -4,10 +4,12 @@ use super::inflate::OUT_SLACK;
 use crate::lanes::{self, BLOCK_BYTES, Chain, Run};
 use std::ops::Range;
 
-/// Contents that wait, together at most, in one batch and in those of all workers together: a batch is the smaller the more
-/// workers there are, so that memory stays below what an import may take. Of the contents of prometheus' modules 27 % of
-/// the bytes are in files above 1 MiB, 10 % in files above 4 MiB.
-const ARENA_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The largest content, in one batch, and all batches of all workers together: a batch is the smaller the more workers there
+/// are, so that memory stays below what an import may take. Of the contents of prometheus' modules 27 % of the bytes are in
+/// files above 1 MiB, 10 % above 4 MiB, 2 % above 8 MiB.
+const ARENA_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Smaller ones wait together only as long as they are so many: what is hashed should be in the processor's cache still.
+const WAITING_BYTES: usize = 4 * 1024 * 1024;
 const ARENA_MIN_BYTES: usize = 1024 * 1024;
 const ARENAS_BYTES: usize = 16 * 1024 * 1024;
 
@@ -41,7 +43,8 @@ impl Batch {
     }
 
     pub(super) fn has_room(&self, size: usize) -> bool {
-        size <= self.size - self.used
+        let most = if self.used == 0 { self.size } else { self.size.min(WAITING_BYTES) };
+        self.used + size <= most
     }
 
     /// Memory for a content of `size` bytes, which [`Batch::has_room`] said to be there, and for the slack after it.

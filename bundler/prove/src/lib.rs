@@ -20,6 +20,7 @@ mod directory;
 mod inflate;
 mod lanes;
 mod native;
+mod pinned;
 pub mod tape;
 
 use batch::Batch;
@@ -29,6 +30,7 @@ use inflate::{IN_SLACK, Inflater};
 use modferry_format::hash::H1Builder;
 use modferry_format::zip_names::MAX_ZIP_BYTES;
 use modferry_format::{FileSha256, H1, ModuleVersion};
+use pinned::Pinned;
 use rawzip::{CompressionMethod, ReaderAt};
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -43,6 +45,9 @@ pub struct Proof {
     pub size: u64,
     /// The h1 of the content, or why the zip is refused.
     pub h1: Result<H1, String>,
+    /// Whether each byte was read once only: then what was proven is what the copy got, though the file be another the next
+    /// time it is read. Not so with a directory of more than 4 MiB.
+    pub is_of_one_reading: bool,
 }
 
 /// Whether contents are hashed on their way past.
@@ -83,6 +88,7 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Stop> {
 pub struct Prover {
     directory_buffer: Vec<u8>,
     tape_buffer: Vec<u8>,
+    end_buffer: Vec<u8>,
     out: Vec<u8>,
     inflate: Decompress,
     inflater: Inflater,
@@ -116,6 +122,7 @@ impl Prover {
         Self {
             directory_buffer: vec![0; DIRECTORY_BUFFER_BYTES],
             tape_buffer: Vec::new(),
+            end_buffer: Vec::new(),
             out: vec![0; OUT_BUFFER_BYTES],
             inflate: Decompress::new(false),
             inflater: Inflater::default(),
@@ -127,15 +134,14 @@ impl Prover {
     /// Proves the zip of `version` in the `size` bytes of `file`; `copy` gets every byte of it on the way.
     ///
     /// An error is one of reading or copying; a bad zip is an `Err` in [`Proof::h1`].
-    pub fn prove<'a, R: ReaderAt>(
+    pub fn prove<R: ReaderAt>(
         &mut self,
         version: &ModuleVersion,
-        file: &'a R,
+        file: &R,
         size: u64,
-        copy: Option<&'a mut (dyn Write + 'a)>,
+        copy: Option<&mut dyn Write>,
     ) -> io::Result<Proof> {
-        let (sha256, h1) = self.pass(version, file, size, copy, Contents::Hashed)?;
-        Ok(Proof { sha256, size, h1 })
+        self.pass(version, file, size, copy, Contents::Hashed)
     }
 
     /// Walks the zip in the same way but makes no h1, which is a third of the work; for whoever has no h1 to compare
@@ -146,41 +152,48 @@ impl Prover {
         file: &R,
         size: u64,
     ) -> io::Result<(FileSha256, Result<(), String>)> {
-        let (sha256, h1) = self.pass(version, file, size, None, Contents::Checked)?;
-        Ok((sha256, h1.map(|_| ())))
+        let proof = self.pass(version, file, size, None, Contents::Checked)?;
+        Ok((proof.sha256, proof.h1.map(|_| ())))
     }
 
-    fn pass<'a, R: ReaderAt>(
+    fn pass<R: ReaderAt>(
         &mut self,
         version: &ModuleVersion,
-        file: &'a R,
+        file: &R,
         size: u64,
-        copy: Option<&'a mut (dyn Write + 'a)>,
+        copy: Option<&mut dyn Write>,
         contents: Contents,
-    ) -> io::Result<(FileSha256, Result<H1, String>)> {
-        let mut tape = Tape::new(file, size, copy).with_buffer(std::mem::take(&mut self.tape_buffer));
+    ) -> io::Result<Proof> {
+        let pinned = Pinned::new(file, size, std::mem::take(&mut self.end_buffer));
+        let copy = copy.map(|copy| copy as &mut dyn Write);
+        let mut tape = Tape::new(&pinned, size, copy).with_buffer(std::mem::take(&mut self.tape_buffer));
         self.contents = contents;
-        let h1 = match self.walk(version, file, size, &mut tape) {
+        let h1 = match self.walk(version, &pinned, size, &mut tape) {
             Ok(h1) => Ok(h1),
             Err(Stop::Refused(reason)) => Err(reason),
             Err(Stop::Io(error)) => return Err(error),
         };
+        // Also where the walk went no further than the directory.
+        pinned.pass();
         let sha256 = tape.finish_in_place()?;
         self.tape_buffer = tape.take_buffer();
-        Ok((sha256, h1))
+        let is_of_one_reading = !pinned.is_read_twice();
+        self.end_buffer = pinned.into_buffer();
+        Ok(Proof { sha256, size, h1, is_of_one_reading })
     }
 
     fn walk<R: ReaderAt>(
         &mut self,
         version: &ModuleVersion,
-        file: &R,
+        file: &Pinned<'_, R>,
         size: u64,
-        tape: &mut Tape<'_, R>,
+        tape: &mut Tape<'_, Pinned<'_, R>>,
     ) -> Result<H1, Stop> {
         if size > MAX_ZIP_BYTES {
             return refuse("larger than 500 MiB");
         }
         let records = directory::read(&mut self.directory_buffer, version, file, size)?;
+        file.pass();
         let mut h1 = H1Builder::default();
         // An earlier walk may have stopped in the middle.
         self.batch.clear();

@@ -10,9 +10,9 @@ use std::ops::Range;
 /// number of SHA-256 blocks.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// The largest window: half of the largest entry that is hashed beside others, 4 MiB. Text shrinks to less; what does not is
+/// The largest window: half of the largest entry that is hashed beside others, 8 MiB. Text shrinks to less; what does not is
 /// hashed by itself.
-const WINDOW_MAX_BYTES: usize = 2 * 1024 * 1024;
+const WINDOW_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// A file on its way past; whoever reads it sees each byte once.
 pub struct Tape<'a, R> {

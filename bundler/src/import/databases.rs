@@ -130,6 +130,11 @@ impl<'a> Databases<'a> {
         self.logs.iter().map(|log| log.key.to_string()).collect()
     }
 
+    /// Names of the databases of which the bundle has something.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &DatabaseName> {
+        self.logs.iter().map(|log| log.key.name())
+    }
+
     /// Judges what comes without a record.
     pub(crate) fn judge_missing(
         &mut self,

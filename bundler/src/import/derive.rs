@@ -24,6 +24,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// Directories of staged changes.
+const DIRECTORIES: u64 = 16;
+
 /// A module with its lines of the manifest.
 type Lines = (ModulePath, Vec<(LineNumber, Entry)>);
 
@@ -250,7 +253,8 @@ impl Derive<'_> {
             changes.number += 1;
             changes.number
         });
-        let path = staged_change(&self.id, &number.to_string());
+        // Several directories, for one takes one new name at a time.
+        let path = staged_change(&self.id, &(number % DIRECTORIES).to_string()).join(number.to_string());
         self.mirror.durable().create(&path)?.write_all(bytes)?;
         Ok(path)
     }

@@ -137,7 +137,7 @@ impl Tiles<'_> {
     pub(crate) fn get(&self, key: &VerifierKey, tile: Tile, from_mirror: bool) -> Result<Option<Vec<u8>>> {
         match self.lines.get(&(key.name().clone(), tile)) {
             Some(&number) if self.facts.of(number).state == State::Staged => {
-                let path = staged_file(&self.id, number);
+                let path = staged_file(&self.id, number, &BundlePath::Tile(key.name().clone(), tile));
                 let read = self.mirror.durable().files().read(&path, MAX_TILE_BYTES).map(Some);
                 read.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))
             }

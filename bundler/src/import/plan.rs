@@ -2,12 +2,12 @@
 
 use super::databases::Databases;
 use super::head::Head;
-use super::staged_file;
+use super::{is_resumed, staged_file};
 use crate::beneath::Kind;
 use crate::byte_size;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::{Mirror, staging};
+use crate::mirror::Mirror;
 use modferry_format::go_sum::Subject;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
@@ -184,9 +184,10 @@ impl Plan {
         let mut records = BTreeSet::new();
         let mut last_module: Option<ModulePath> = None;
         let files = mirror.durable().files();
-        let is_resumed = files.kind(&staging(&head.id).join("files")).is_ok_and(|kind| kind.is_some());
-        let is_staged = |number, size| {
-            is_resumed && files.kind(&staged_file(&head.id, number)).is_ok_and(|kind| kind == Some(Kind::File(size)))
+        let is_resumed = is_resumed(mirror, &head.id);
+        let is_staged = |number, entry: &Entry| {
+            let kind = || files.kind(&staged_file(&head.id, number, &entry.path));
+            is_resumed && kind().is_ok_and(|kind| kind == Some(Kind::File(entry.size)))
         };
         head.entries(|number, entry| {
             context.interrupt.check()?;
@@ -213,7 +214,7 @@ impl Plan {
             if !published && !matches!(entry.path, BundlePath::Extra(_)) {
                 return Ok(());
             }
-            if !is_staged(number, entry.size) {
+            if !is_staged(number, &entry) {
                 plan.files += 1;
                 plan.bytes = plan.bytes.saturating_add(entry.size);
             }

@@ -2,7 +2,8 @@
 //!
 //! 1. everything staged is on the disk
 //! 2. the evidence gets its name in `bundles/`, without `done`: under way
-//! 3. tiles get their names, tree heads their line in a ledger; then lookups, go.mod files, zips, infos get their names in `download/`, none ever replaced
+//! 3. tiles get their names, tree heads their line in a ledger; then lookups, go.mod files, zips, infos get their names in `download/`, none ever replaced;
+//!    a directory that is not there yet comes whole
 //! 4. all of that is on the disk
 //! 5. ledgers, then `list` and `@latest` of every module of the bundle, and the heads of checksum databases
 //! 6. all of that is on the disk
@@ -13,18 +14,21 @@
 
 use super::databases::Databases;
 use super::derive::Changes;
-use super::head::Head;
+use super::head::{Head, LineNumber};
 use super::judge::Judgement;
 use super::stage::{Facts, State};
-use super::{Options, Summary, head_names, staged_change, staged_file, staged_head};
+use super::{Options, Summary, head_names, staged_change, staged_file, staged_head, staged_tree};
+use crate::beneath::Kind;
 use crate::context::{Context, Event};
 use crate::durable::Published;
 use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::mirror::{DONE, JournalLine, Mirror, evidence, hash_of, staging};
 use modferry_format::BundlePath;
+use modferry_format::manifest::Entry;
 use modferry_prove::tape;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is published, and what is known of it.
@@ -38,6 +42,8 @@ pub(crate) struct Publish<'a> {
     pub(crate) published: u64,
     /// The bundle is committed already, and something of it was lost since.
     pub(crate) is_repair: bool,
+    /// The staged tree, if this import has made it from nothing: then it has just what is to be published.
+    pub(crate) tree: Option<PathBuf>,
     pub(crate) options: &'a Options<'a>,
     pub(crate) context: &'a Context<'a>,
 }
@@ -51,11 +57,9 @@ impl Publish<'_> {
         self.publish_evidence()?;
         durable.sync()?;
         // At this point a crash leaves evidence without `done`.
-        let done = AtomicU64::new(0);
-        self.publish_phase(is_tile, &done)?;
-        self.write_heads()?;
-        for phase in [is_lookup as fn(&BundlePath) -> bool, is_mod, is_zip, is_info] {
-            self.publish_phase(phase, &done)?;
+        match &self.tree {
+            Some(tree) => self.move_tree(tree)?,
+            None => self.publish_singly()?,
         }
         let (mut new_tiles, mut new_records) = (0, 0);
         self.head.entries(|number, entry| {
@@ -114,12 +118,22 @@ impl Publish<'_> {
                 );
             }
         }
-        self.head.entries(|number, entry| {
-            if self.facts.of(number).state == State::Extra {
-                durable.publish(&staged_file(id, number), &evidence(id).join(entry.path.to_string()))?;
-            }
-            Ok(())
+        self.each_in(State::Extra, |number, entry| {
+            let place = evidence(id).join(entry.path.to_string());
+            durable.publish(&staged_file(id, number, &entry.path), &place).map(|_| ())
         })
+    }
+
+    /// Does something with every file that is in a state; most bundles have none in some.
+    fn each_in(&self, state: State, mut act: impl FnMut(LineNumber, &Entry) -> Result<()>) -> Result<()> {
+        if self.facts.count(state) == 0 {
+            return Ok(());
+        }
+        self.head.entries(
+            |number, entry| {
+                if self.facts.of(number).state == state { act(number, &entry) } else { Ok(()) }
+            },
+        )
     }
 
     /// Whether two files of the mirror have the same bytes.
@@ -132,26 +146,88 @@ impl Publish<'_> {
         Ok(hash(one)? == hash(other)?)
     }
 
+    /// Gives their names to directories where it can, for each name costs its time: the kernel moves one thing at a time from
+    /// directory to directory. The order is that of the phases; what is in a directory of its own comes at one instant.
+    fn move_tree(&self, tree: &Path) -> Result<()> {
+        let durable = self.mirror.durable();
+        // The mirror has the same in other bytes.
+        self.each_in(State::Kept, |number, entry| {
+            durable.remove_staging(&staged_file(&self.head.id, number, &entry.path))
+        })?;
+        let places =
+            |what: &'static str| self.databases.names().map(move |name| format!("download/sumdb/{name}/{what}"));
+        places("tile").try_for_each(|place| self.move_below(tree, Path::new(&place), ""))?;
+        for place in places("supported") {
+            let staged = tree.join(&place);
+            if durable.files().kind(&staged).is_ok_and(|kind| kind.is_some()) {
+                self.publish_one(&staged, Path::new(&place))?;
+            }
+        }
+        self.write_heads()?;
+        places("lookup").try_for_each(|place| self.move_below(tree, Path::new(&place), ""))?;
+        // Those of directories that are there already, one kind after the other.
+        [".mod", ".zip", ".info"].iter().try_for_each(|ending| self.move_below(tree, Path::new("download"), ending))
+    }
+
+    /// Moves what is below a directory of the tree and not yet in the mirror: directories whole, single files with this ending.
+    fn move_below(&self, tree: &Path, below: &Path, ending: &str) -> Result<()> {
+        let (durable, from) = (self.mirror.durable(), tree.join(below));
+        let failed = |error: &io::Error| Error::io(&durable.full(&from), "could not be read", error);
+        let kind = |path: &Path| durable.files().kind(path).map_err(|error| failed(&error));
+        match (kind(&from)?, kind(below)?) {
+            (None, _) => return Ok(()),
+            (Some(_), None) => return self.publish_one(&from, below),
+            (Some(_), Some(Kind::Directory)) => {}
+            (Some(_), Some(_)) => return Err(durable.stranger(below, "is no directory")),
+        }
+        for (name, kind) in durable.files().entries(&from).map_err(|error| failed(&error))? {
+            let place = below.join(&name);
+            match kind {
+                // Databases are no modules; theirs are where they belong.
+                Kind::Directory if place == Path::new("download/sumdb") => {}
+                Kind::Directory => self.move_below(tree, &place, ending)?,
+                _ if name.to_string_lossy().ends_with(ending) => self.publish_one(&from.join(&name), &place)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file or directory its name, which is free.
+    fn publish_one(&self, from: &Path, place: &Path) -> Result<()> {
+        if self.mirror.durable().publish(from, place)? == Published::New {
+            return Ok(());
+        }
+        // Whatever was there before is judged, and the lock is ours.
+        let message = format!("{}: appeared in the mirror during the import", place.display());
+        Err(Error::new(ErrorKind::Incident, message)
+            .hint("only modferry may write into a mirror; find out what else does, then import again"))
+    }
+
+    /// Gives each file its name by itself: of what an import that was killed has left, some may lie there that is published since.
+    fn publish_singly(&self) -> Result<()> {
+        let done = AtomicU64::new(0);
+        self.publish_phase(is_tile, &done)?;
+        self.write_heads()?;
+        for phase in [is_lookup as fn(&BundlePath) -> bool, is_mod, is_zip, is_info] {
+            self.publish_phase(phase, &done)?;
+        }
+        Ok(())
+    }
+
     /// Gives their names to all files of one kind, on several threads: most of it is waiting for the file system.
     fn publish_phase(&self, is_meant: fn(&BundlePath) -> bool, done: &AtomicU64) -> Result<()> {
         let total = self.facts.count(State::Staged);
-        let publish = |(number, path, bytes): (u32, String, u64)| {
-            if self.mirror.durable().publish(&staged_file(&self.head.id, number), Path::new(&path))?
-                == Published::Exists
-            {
-                // Whatever was there before is judged, and the lock is ours.
-                let message = format!("{path}: appeared in the mirror during the import");
-                return Err(Error::new(ErrorKind::Incident, message)
-                    .hint("only modferry may write into a mirror; find out what else does, then import again"));
-            }
+        let publish = |(path, bytes): (String, u64)| {
+            self.publish_one(&staged_tree(&self.head.id).join(&path), Path::new(&path))?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             self.context.progress.event(Event::Progress { done, total, bytes, current: &path });
             Ok(())
         };
-        let produce = |hand: &mut dyn FnMut((u32, String, u64)) -> Result<()>| {
+        let produce = |hand: &mut dyn FnMut((String, u64)) -> Result<()>| {
             self.head.entries(|number, entry| {
                 if self.facts.of(number).state == State::Staged && is_meant(&entry.path) {
-                    hand((number, entry.path.to_string(), entry.size))?;
+                    hand((entry.path.to_string(), entry.size))?;
                 }
                 Ok(())
             })

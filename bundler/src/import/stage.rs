@@ -2,13 +2,12 @@
 
 use super::head::{Head, LineNumber};
 use super::plan::{Ledgers, Place, is_published};
-use super::{copy, copy_hashed, medium, refuse, staged_file};
+use super::{medium, refuse, staged_file};
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::mirror::Mirror;
-use crate::source::Source;
 use crate::work_queue::WorkQueue;
 use modferry_format::check::{self, Checker};
 use modferry_format::finding::{Finding, FindingKind};
@@ -26,7 +25,7 @@ use std::thread;
 
 /// After so many bytes more in staging the disk is given them, while the next ones are proved: the sync before publishing then
 /// waits for the last of them only.
-const SYNC_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
+const SYNC_AHEAD_BYTES: u64 = 128 * 1024 * 1024;
 
 /// What is known of one line of the manifest. A bundle has one of these per line in memory, and of each new version its name;
 /// nothing grows with the mirror.
@@ -113,7 +112,7 @@ enum From {
 }
 
 /// What was judged, or what is wrong with it; an error is one of reading or writing.
-type Judged<T> = Result<std::result::Result<T, (FindingKind, String)>>;
+pub(super) type Judged<T> = Result<std::result::Result<T, (FindingKind, String)>>;
 
 /// What the threads have found.
 #[derive(Default)]
@@ -315,6 +314,7 @@ impl Stage<'_> {
             // Copied now: it will have passed by later.
             from = match from {
                 From::Published(_) if self.is_published_as(entry)? => From::Published(None),
+                From::Published(Some(_)) | From::Carrier(_) if self.left(number, entry).is_some() => From::Staging,
                 From::Published(Some(open)) | From::Carrier(open) => match self.bring(number, entry, open)? {
                     Ok(_) => From::Staging,
                     Err((kind, detail)) => {
@@ -355,14 +355,14 @@ impl Stage<'_> {
             shared.findings.find(&path, FindingKind::Hash, detail);
         } else if !is_published(&entry.path) {
             if self.keeps_texts {
-                self.write_text(number, &bytes)?;
+                self.write_text(number, entry, &bytes)?;
             }
         } else {
             match ledgers.place(entry)? {
                 Place::Known => {}
                 Place::Unrecorded if self.is_published_as(entry)? => shared.set(number, State::Published, None),
                 Place::Unrecorded | Place::Nowhere => {
-                    self.write_text(number, &bytes)?;
+                    self.write_text(number, entry, &bytes)?;
                     shared.set(number, State::Staged, None);
                 }
             }
@@ -371,8 +371,8 @@ impl Stage<'_> {
     }
 
     /// Stages a text, unless it lies there already.
-    fn write_text(&self, number: LineNumber, bytes: &[u8]) -> Result<()> {
-        let (durable, path) = (self.mirror.durable(), staged_file(&self.head.id, number));
+    fn write_text(&self, number: LineNumber, entry: &Entry, bytes: &[u8]) -> Result<()> {
+        let (durable, path) = (self.mirror.durable(), staged_file(&self.head.id, number, &entry.path));
         let is_there = durable.files().has_one_name(&path).is_ok_and(|alone| alone)
             && durable.files().read(&path, bytes.len() as u64).is_ok_and(|there| there == bytes);
         if is_there { Ok(()) } else { durable.create(&path)?.write_all(bytes) }
@@ -402,71 +402,42 @@ impl Stage<'_> {
                 (false, Some(open)) => return self.prove(number, entry, From::Carrier(open), prover),
                 _ => (State::Published, self.open(Path::new(&entry.path.to_string()))?),
             },
-            From::Carrier(open) => match self.bring(number, entry, open)? {
-                Ok(source) => (State::Staged, source),
-                Err(wrong) => return Ok(Err(wrong)),
+            From::Carrier(open) => match (self.left(number, entry), &entry.path) {
+                (Some(left), _) => (State::Staged, left),
+                (None, BundlePath::Zip(version)) => {
+                    let brought = self.bring_zip(number, entry, version, open, prover)?;
+                    return Ok(brought.map(|h1| (State::Staged, Some(h1))));
+                }
+                (None, _) => match self.bring(number, entry, open)? {
+                    Ok(source) => (State::Staged, source),
+                    Err(wrong) => return Ok(Err(wrong)),
+                },
             },
-            From::Staging => (State::Staged, self.open(&staged_file(&self.head.id, number))?),
-        };
-        let failed = |error| {
-            Error::io(&self.mirror.durable().full(&staged_file(&self.head.id, number)), "could not be read", &error)
+            From::Staging => (State::Staged, self.open(&staged_file(&self.head.id, number, &entry.path))?),
         };
         match &entry.path {
             BundlePath::Zip(version) => {
-                let proof = prover.prove(version, &source, source.size(), None).map_err(failed)?;
-                if proof.sha256 != entry.sha256 {
-                    return Ok(Err(other_hash(proof.sha256, entry)));
-                }
-                Ok(proof.h1.map(|h1| (state, Some(h1))).map_err(|reason| (FindingKind::Zip, reason)))
+                let proven = self.prove_staged(number, entry, version, &source, prover)?;
+                Ok(proven.map(|h1| (state, Some(h1))))
             }
             BundlePath::Mod(_) => match source.read_all(modferry_format::go_mod::MAX_BYTES) {
                 Ok(bytes) => Ok(Ok((state, Some(H1::of_go_mod(&bytes))))),
                 Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
                     Ok(Err((FindingKind::Size, error.to_string())))
                 }
-                Err(error) => Err(failed(error)),
+                Err(error) => Err(self.unreadable(number, entry, &error)),
             },
             BundlePath::Extra(_) => Ok(Ok((State::Extra, None))),
             _ => Ok(Ok((state, None))),
         }
     }
 
-    /// Copies one file; or takes the copy that an earlier import has left, if it is the same. A zip is hashed when it is
-    /// proved, beside its contents, which is faster; everything else while it is copied.
-    fn bring(&self, number: LineNumber, entry: &Entry, bytes: Opener) -> Judged<Source> {
-        let to = staged_file(&self.head.id, number);
-        if let Ok(left) = self.open(&to)
-            && left.size() == entry.size
-            && self.mirror.durable().files().has_one_name(&to).is_ok_and(|alone| alone)
-            && tape::hash(&left, left.size()).is_ok_and(|hash| hash == entry.sha256)
-        {
-            return Ok(Ok(left));
-        }
-        let path = entry.path.to_string();
-        if matches!(entry.path, BundlePath::Zip(_)) {
-            return copy(self.carrier, &path, entry.size, bytes, self.mirror, &to, |_| {}).map(Ok);
-        }
-        let (sha256, source) = copy_hashed(self.carrier, &path, entry.size, bytes, self.mirror, &to)?;
-        Ok(if sha256 == entry.sha256 { Ok(source) } else { Err(other_hash(sha256, entry)) })
-    }
-
     /// Whether the very same bytes lie under the name already.
     fn is_published_as(&self, entry: &Entry) -> Result<bool> {
         let path = entry.path.to_string();
         let there = self.open(Path::new(&path))?;
-        let hash = tape::hash(&there, there.size());
-        let hash = hash
+        let hash = tape::hash(&there, there.size())
             .map_err(|error| Error::io(&self.mirror.durable().full(Path::new(&path)), "could not be read", &error))?;
         Ok(hash == entry.sha256)
     }
-
-    /// Opens a file of the mirror.
-    fn open(&self, path: &Path) -> Result<Source> {
-        let durable = self.mirror.durable();
-        durable.files().open(path).map_err(|error| Error::io(&durable.full(path), "could not be opened", &error))
-    }
-}
-
-fn other_hash(sha256: FileSha256, entry: &Entry) -> (FindingKind, String) {
-    (FindingKind::Hash, format!("has sha256 {sha256}, SHA256SUMS states {}", entry.sha256))
 }

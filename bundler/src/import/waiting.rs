@@ -78,13 +78,14 @@ impl Carrier for Staged {
         let next = move || match manifest.advance() {
             Ok(Next::Entry(entry)) => {
                 number += 1;
-                Some(Some((number, entry.path.to_string())))
+                Some(Some((number, entry.path)))
             }
             Ok(Next::Bad(..)) => Some(None),
             Ok(Next::End) | Err(_) => None,
         };
         let delivered = iter::from_fn(next).flatten().filter_map(|(number, path)| {
-            let staged = staged_file(&self.id, number);
+            let staged = staged_file(&self.id, number, &path);
+            let path = path.to_string();
             let (place, size) =
                 [staged.as_path(), Path::new(&path)].into_iter().find_map(|place| match self.files.kind(place) {
                     Ok(Some(Kind::File(size))) => Some((place.to_owned(), size)),

@@ -177,8 +177,18 @@ impl Tree {
     }
 
     fn rename(&mut self, from: &Path, to: &Path) {
-        let node = self.0.remove(from).unwrap_or_else(|| panic!("{} is renamed and not there", from.display()));
-        self.0.insert(to.to_owned(), node);
+        let (moved, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.0).into_iter().partition(|(path, _)| path.starts_with(from));
+        assert!(!moved.is_empty(), "{} is renamed and not there", from.display());
+        self.0 = others;
+        for (path, node) in moved {
+            let place = match path.strip_prefix(from) {
+                Ok(below) if below.as_os_str().is_empty() => to.to_owned(),
+                Ok(below) => to.join(below),
+                Err(_) => unreachable!(),
+            };
+            self.0.insert(place, node);
+        }
     }
 }
 
