@@ -1,9 +1,10 @@
 //! `bundle` beside `go mod download all` with go's own defaults, and beside copying and hashing the same files: three
 //! projects, everything from the public Go mirror, the checksum database included.
 
-use crate::measure::{Contender, command, compare, ratio, remove, say, say_machine};
+use crate::measure::{Contender, command, compare, ratio, say, say_machine};
 use crate::project;
 use modferry_harness::{Outcome, at, built};
+use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -28,10 +29,19 @@ fn one(name: &str, rounds: usize) -> Outcome<()> {
     let project = project::fetch_of(name, directory.path())?;
     let modferry = built::modferry_release()?;
     let go_mod = fs::read(project.join("go.mod")).map_err(|error| error.to_string())?;
-    let (empty, full, out, cache, gopath, state, copy) =
-        (place("empty"), place("full"), place("out"), place("cache"), place("gopath"), place("state"), place("copy"));
+    let empty = place("empty");
     fs::create_dir(&empty).map_err(|error| error.to_string())?;
+    // A new place each time, and nothing removed in between: ext4 looks past every inode that was freed in the last minutes.
+    let count = Cell::new(0);
+    let fresh = |name: &str| {
+        count.set(count.get() + 1);
+        place(&format!("{name}-{}", count.get()))
+    };
+    // The module cache that go filled last, and the bundle that was made last.
+    let (full, out) = (RefCell::new(place("full")), RefCell::new(place("out")));
     let bundle = |user_cache: &Path, way: &str| {
+        *out.borrow_mut() = fresh("out");
+        let (out, cache, state) = (out.borrow(), fresh("cache"), fresh("state"));
         // The level of the command beside it; there are no sources to load packages from.
         let words = ["bundle", "--json", "--quiet", "--level", "all", "--fetch", way, "-o"].map(OsStr::new);
         let arguments = [&words[..], &[out.as_os_str(), project.as_os_str()]].concat();
@@ -45,15 +55,16 @@ fn one(name: &str, rounds: usize) -> Outcome<()> {
     let clean = || {
         // go writes into both; what it left would make the next run another one.
         let _ = fs::remove_file(project.join("go.sum"));
-        fs::write(project.join("go.mod"), &go_mod).map_err(|error| error.to_string())?;
-        [&out, &cache, &state].into_iter().try_for_each(|path| remove(path))
+        fs::write(project.join("go.mod"), &go_mod).map_err(|error| error.to_string())
     };
     say(&format!("\n{name}\n"));
     let contenders = [
         Contender {
             name: "`go mod download all`, empty module cache",
-            prepare: Box::new(|| clean().and_then(|()| remove(&full)).and_then(|()| remove(&gopath))),
+            prepare: Box::new(clean),
             command: Box::new(|| {
+                *full.borrow_mut() = fresh("full");
+                let (full, gopath) = (full.borrow(), fresh("gopath"));
                 let arguments = ["mod", "download", "all"].map(OsStr::new);
                 let variables = [
                     ("GOMODCACHE", full.as_os_str()),
@@ -79,15 +90,15 @@ fn one(name: &str, rounds: usize) -> Outcome<()> {
         Contender {
             name: "`modferry bundle`, everything in the user's module cache",
             prepare: Box::new(clean),
-            command: Box::new(|| bundle(&full, "ahead")),
+            command: Box::new(|| bundle(&full.borrow(), "ahead")),
         },
         Contender {
             name: "`cp -r` and `sha256sum -c` of that bundle",
-            prepare: Box::new(|| remove(&copy)),
+            prepare: Box::new(|| Ok(())),
             command: Box::new(|| {
                 let script = r#"cp -r "$1" "$2" && cd "$2" && sha256sum --quiet -c SHA256SUMS"#;
                 let words = ["-c", script, "sh"].map(OsStr::new);
-                command("sh", &[&words[..], &[out.as_os_str(), copy.as_os_str()]].concat(), &[])
+                command("sh", &[&words[..], &[out.borrow().as_os_str(), fresh("copy").as_os_str()]].concat(), &[])
             }),
         },
     ];
@@ -96,7 +107,7 @@ fn one(name: &str, rounds: usize) -> Outcome<()> {
     ratio("cold bundle / go mod download all, CPU", &runs[1], &runs[0], |run| run.cpu, 1.0);
     ratio("warm bundle / cp -r and sha256sum -c, wall", &runs[3], &runs[4], |run| run.wall, WARM_BAR);
     clean()?;
-    disk(bundle(&empty, "ahead"), &out)
+    disk(bundle(&empty, "ahead"), &out.borrow())
 }
 
 /// What a bundle takes of temporary disk: the zips lie in the work space until they are moved, and it says what else did.
