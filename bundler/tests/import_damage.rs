@@ -225,6 +225,25 @@ fn a_done_file_that_is_lost_comes_back_as_the_journal_has_it() {
 }
 
 #[test]
+fn evidence_that_is_lost_comes_back_with_its_bundle() {
+    let place = Place::new();
+    let mirror = place.mirror();
+    let bundle = place.bundle("bundle", &[module("example.com/m@v1.0.0", "package m\n")]);
+    let id = take(&bundle, &mirror, None).unwrap().sha256;
+    let evidence = mirror.join("bundles").join(id);
+    let whole = files(&mirror);
+    for name in ["BUNDLE", "bundle.json", "SHA256SUMS", "SIZES", "REQUIRES"] {
+        fs::remove_file(evidence.join(name)).unwrap();
+        take(&bundle, &mirror, None).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(files(&mirror), whole, "{name}");
+    }
+    // In other bytes it is nothing to write over.
+    fs::write(evidence.join("SIZES"), "").unwrap();
+    fs::remove_file(evidence.join("BUNDLE")).unwrap();
+    assert_eq!(take(&bundle, &mirror, None).unwrap_err().kind, ErrorKind::MirrorDamaged);
+}
+
+#[test]
 fn what_lies_in_staging_counts_only_with_its_hash() {
     let place = Place::new();
     let bundle = place.bundle("bundle", &[module("example.com/dep@v1.0.0", "package p\n")]);

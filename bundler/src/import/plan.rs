@@ -2,12 +2,12 @@
 
 use super::databases::Databases;
 use super::head::Head;
-use super::{is_resumed, staged_file};
+use super::{head_names, is_resumed, staged_file};
 use crate::beneath::Kind;
 use crate::byte_size;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, evidence};
 use modferry_format::go_sum::Subject;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
@@ -173,6 +173,8 @@ pub(crate) struct Plan {
     pub(crate) published: u64,
     /// Files of checksum databases that are not published yet.
     new_of_databases: u64,
+    /// Files of the evidence that are gone, of a bundle that is committed.
+    lost_evidence: u64,
     /// Versions of which the bundle brings no record.
     pub(crate) without: BTreeSet<ModuleVersion>,
 }
@@ -189,9 +191,12 @@ impl Plan {
             let kind = || files.kind(&staged_file(&head.id, number, &entry.path));
             is_resumed && kind().is_ok_and(|kind| kind == Some(Kind::File(entry.size)))
         };
+        let is_lost = |name: &str| is_done && files.kind(&evidence(&head.id).join(name)).is_ok_and(|kind| kind.is_none());
+        plan.lost_evidence = head_names().filter(|name| is_lost(name)).count() as u64;
         head.entries(|number, entry| {
             context.interrupt.check()?;
             match &entry.path {
+                BundlePath::Extra(_) => plan.lost_evidence += u64::from(is_lost(&entry.path.to_string())),
                 BundlePath::Lookup(_, version) => drop(records.insert(version.clone())),
                 BundlePath::Mod(version) | BundlePath::Zip(version) if !records.contains(version) => {
                     plan.without.insert(version.clone());
@@ -233,7 +238,7 @@ impl Plan {
 
     /// Whether everything is in the mirror and needs nothing.
     pub(crate) fn is_there(&self) -> bool {
-        self.known_files == self.published && self.new_of_databases == 0
+        self.known_files == self.published && self.new_of_databases == 0 && self.lost_evidence == 0
     }
 }
 
