@@ -70,7 +70,7 @@ fn key(text: &str) -> Option<&str> {
 /// not.
 pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Found> {
     let text = path.to_string();
-    let Some(key) = key(&text) else { return shared.site.look(path, patience) };
+    let Some(key) = key(&text) else { return shared.site.look(path, &text, patience) };
     match shared.cache.known(key, Instant::now) {
         Some(Known::Fresh(kept)) => return Ok(kept.found()),
         Some(Known::Stale(kept, stamp)) => {
@@ -85,7 +85,7 @@ pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io
         None => {}
     }
     let now = Instant::now();
-    let found = shared.site.look(path, patience)?;
+    let found = shared.site.look(path, &text, patience)?;
     if let Some(kept) = Kept::new(path, key, &found, now) {
         shared.cache.keep(kept);
     }

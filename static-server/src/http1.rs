@@ -19,7 +19,7 @@ use crate::connections::Activity;
 use crate::file_bytes::Patience;
 use crate::limits::{MAX_COPIED_BYTES, MAX_GATHERED_BYTES, MAX_HEAD_BYTES, MAX_LINGER_BYTES};
 use crate::listener::Stream;
-use crate::plan::{self, Method};
+use crate::plan::{self, Method, Resource};
 use crate::response::{Response, Status};
 use crate::site::Found;
 use bytes::Bytes;
@@ -287,6 +287,11 @@ impl Conversation {
                             found => found,
                         },
                     };
+                    // What was kept just now is answered as the next one will be, which costs less than to plan it.
+                    let is_here = matches!(&found, Ok(Found { resource: Resource::Here { .. }, .. }));
+                    if is_plain && is_here && self.answer_shortly(head, goes_on, turn) {
+                        return;
+                    }
                     answering::answer(&self.shared, &request, path, found)
                 }
             }

@@ -136,18 +136,17 @@ impl Site {
         }
     }
 
-    /// Looks for a file. An error is one of the system: the file may be there and cannot be read; `WouldBlock` where a disk
-    /// must be waited for, and may not.
-    pub(crate) fn look(&self, path: &BundlePath, patience: Patience) -> io::Result<Found> {
-        let text = path.to_string();
+    /// Looks for a file, by its path and the text of that. An error is one of the system: the file may be there and cannot be
+    /// read; `WouldBlock` where a disk must be waited for, and may not.
+    pub(crate) fn look(&self, path: &BundlePath, text: &str, patience: Patience) -> io::Result<Found> {
         // The router lets nothing else through; this is the door itself.
         if !path.is_served() {
-            return self.nothing(path, &text, patience);
+            return self.nothing(path, text, patience);
         }
-        let Some((file, meta)) = self.root.open_file(&text, patience)? else {
+        let Some((file, meta)) = self.root.open_file(text, patience)? else {
             return match self.part_of_a_wider(path, patience)? {
                 Some(found) => Ok(found),
-                None => self.nothing(path, &text, patience),
+                None => self.nothing(path, text, patience),
             };
         };
         let (size, stamp) = (meta.len(), Some(Stamp::of(&meta)));
@@ -156,7 +155,7 @@ impl Site {
         let modified = changed.and_then(|time| Modified::of(time, SystemTime::now()));
         let whole = if path.is_immutable() { MAX_SMALL_BYTES } else { MAX_CHANGING_BYTES };
         if size > whole {
-            let tag = self.recorded(path, &text, size, patience)?;
+            let tag = self.recorded(path, text, size, patience)?;
             return Ok(Found {
                 resource: Resource::Here { size, tag, modified },
                 bytes: FileBytes::File(Arc::new(file)),
@@ -165,7 +164,7 @@ impl Site {
         }
         let bytes = read_whole(&file, size, patience)?;
         let size = bytes.len() as u64;
-        let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, &text, size, patience)? } else { None };
+        let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, text, size, patience)? } else { None };
         let tag = recorded.unwrap_or_else(|| EntityTag::File(FileSha256::of(&bytes)));
         Ok(Found {
             resource: Resource::Here { size, tag: Some(tag), modified },

@@ -38,7 +38,7 @@ fn path(key: &str) -> BundlePath {
 
 fn kept(site: &Site, key: &str, now: Instant) -> Kept {
     let path = path(key);
-    Kept::new(&path, key, &site.look(&path, Patience::Wait).unwrap(), now).unwrap()
+    Kept::new(&path, key, &site.look(&path, &path.to_string(), Patience::Wait).unwrap(), now).unwrap()
 }
 
 /// One of `bytes` bytes that was never a file.
@@ -60,7 +60,7 @@ fn what_is_kept_is_what_was_found() {
     let temp = tempfile::tempdir().unwrap();
     let (site, cache, now) = (site(temp.path()), Cache::new(1 << 20, 64), Instant::now());
     for key in [MOD, LIST, "/ex.org/a/@v/v1.0.0.zip"] {
-        let found = site.look(&path(key), Patience::Wait).unwrap();
+        let found = site.look(&path(key), &path(key).to_string(), Patience::Wait).unwrap();
         cache.keep(kept(&site, key, now));
         let Some(Known::Fresh(kept)) = cache.known(key, || now) else { panic!("{key}") };
         assert_eq!(kept.found().resource, found.resource, "{key}");
