@@ -3,6 +3,7 @@
 use crate::access_log::AccessLog;
 use crate::cache::{Cache, Kept, Known};
 use crate::connections::Timeouts;
+use crate::disk_queue::DiskQueue;
 use crate::event::{Event, Events, Seldom};
 use crate::file_bytes::Patience;
 use crate::plan::{self, Request, Resource};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) shortage: Seldom,
     /// Whether no more requests are taken.
     pub(crate) is_stopping: AtomicBool,
+    /// Looks that may wait for a disk.
+    pub(crate) looks: Arc<DiskQueue<BundlePath, io::Result<Found>>>,
 }
 
 /// The bytes of a body.
@@ -90,6 +93,13 @@ pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io
         shared.cache.keep(kept);
     }
     Ok(found)
+}
+
+/// The same by a thread that may wait for a disk.
+pub(crate) async fn find_patiently(shared: &Arc<Shared>, path: BundlePath) -> io::Result<Found> {
+    let own = Arc::clone(shared);
+    let found = shared.looks.ask(path, move |path| find(&own, &path, Patience::Wait)).await;
+    found.unwrap_or_else(|| Err(io::Error::other("the thread that looked for it has stopped")))
 }
 
 /// The answer for a path, from what was found there.

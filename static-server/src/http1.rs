@@ -26,7 +26,7 @@ use bytes::Bytes;
 use head::{Head, Parsed, Version};
 use modferry_format::BundlePath;
 use render::{Connection, Date};
-use send_file::{Sending, joined, write_all};
+use send_file::{Sending, write_all};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -37,7 +37,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::spawn_blocking;
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
@@ -163,9 +162,7 @@ impl Conversation {
                 ends
             }
             Left::Cold(path) => {
-                let shared = Arc::clone(&self.shared);
-                let found = spawn_blocking(move || answering::find(&shared, &path, Patience::Wait)).await;
-                self.found = Some(joined(found));
+                self.found = Some(Box::pin(answering::find_patiently(&self.shared, path)).await);
                 return Ok(Goes::On);
             }
         };

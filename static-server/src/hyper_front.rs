@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::spawn_blocking;
 
 /// Serves one connection until it ends. After the wish to stop, a request that has begun is still answered.
 pub(crate) async fn connection(
@@ -110,9 +109,7 @@ async fn answer<B>(shared: &Arc<Shared>, plain: &Request<'_>, request: &hyper::R
     };
     let found = match answering::find(shared, &path, Patience::Now) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let (shared, path) = (Arc::clone(shared), path.clone());
-            let found = spawn_blocking(move || answering::find(&shared, &path, Patience::Wait)).await;
-            found.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+            answering::find_patiently(shared, path.clone()).await
         }
         found => found,
     };

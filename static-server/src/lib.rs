@@ -23,6 +23,7 @@ mod cache;
 mod confine;
 mod connections;
 mod cut_tile;
+mod disk_queue;
 mod entity_tag;
 mod error;
 mod event;

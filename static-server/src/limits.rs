@@ -36,6 +36,12 @@ pub const FILES_APART: usize = 32;
 pub const MAX_THREADS: usize = 16;
 /// Most threads that wait for a disk, for each thread that serves.
 pub const MAX_DISK_THREADS: usize = 16;
+/// Looks for files that one such thread is left with, before another one helps.
+pub(crate) const LOOKS_PER_THREAD: usize = 16;
+/// What has waited for such a thread this long gets another one: those there are wait for a disk, which takes as long.
+pub(crate) const OVERDUE_AFTER: Duration = Duration::from_millis(5);
+/// A thread gives its answers together, at most this long after the first of them: some ten looks that wait for no disk.
+pub(crate) const ANSWER_EVERY: Duration = Duration::from_micros(200);
 /// Pause when the system has no descriptors or memory for a connection: `accept` would fail again at once, and a loop
 /// without a pause keeps a processor busy. nginx pauses 500 ms, Go 5 ms to 1 s.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -103,6 +103,7 @@ pub fn serve<L: Into<Listener>>(
             log: settings.log,
             shortage: Seldom::default(),
             is_stopping: AtomicBool::new(false),
+            looks: Arc::default(),
         }),
         grace: settings.grace,
         front: settings.front,

@@ -191,7 +191,8 @@ impl Plan {
             let kind = || files.kind(&staged_file(&head.id, number, &entry.path));
             is_resumed && kind().is_ok_and(|kind| kind == Some(Kind::File(entry.size)))
         };
-        let is_lost = |name: &str| is_done && files.kind(&evidence(&head.id).join(name)).is_ok_and(|kind| kind.is_none());
+        let is_lost =
+            |name: &str| is_done && files.kind(&evidence(&head.id).join(name)).is_ok_and(|kind| kind.is_none());
         plan.lost_evidence = head_names().filter(|name| is_lost(name)).count() as u64;
         head.entries(|number, entry| {
             context.interrupt.check()?;

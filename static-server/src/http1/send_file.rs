@@ -270,6 +270,7 @@ mod tests {
             log: None,
             shortage: Seldom::default(),
             is_stopping: AtomicBool::new(false),
+            looks: Arc::default(),
         }
     }
 
