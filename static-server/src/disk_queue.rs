@@ -140,7 +140,10 @@ mod tests {
             asking.spawn(async move { queue.ask(item, work).await });
         }
         let mut answers = asking.join_all().await;
-        assert_eq!(queue.state().threads, 0);
+        // One that stops is counted off after its answers are lost.
+        while queue.state().threads > 0 {
+            sleep(Duration::from_millis(1));
+        }
         answers.sort_unstable();
         answers
     }
