@@ -214,7 +214,12 @@ impl<'a> Durable<'a> {
     /// Removes a tree of staging; one that is not there is fine.
     pub fn remove_staging(&self, path: &Path) -> Result<()> {
         debug_assert!(path.starts_with("staging"), "only staging is ever removed");
-        self.dirs().retain(|dir| !dir.starts_with(path));
+        let mut dirs = self.dirs();
+        // Of a single file there is nothing to forget, and there may be many.
+        if dirs.contains(path) {
+            dirs.retain(|dir| !dir.starts_with(path));
+        }
+        drop(dirs);
         let remove = || match self.beneath.kind(path)? {
             None => Ok(()),
             Some(_) => self.see(Step::Remove(path.to_owned())).and_then(|()| self.beneath.remove(path)),

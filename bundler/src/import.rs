@@ -203,7 +203,6 @@ impl Import<'_> {
             return mirror.durable().remove_staging(&staging(&head.id));
         }
         plan::room(mirror, &plan)?;
-        let is_fresh = !is_resumed(mirror, &head.id);
         context.progress.event(Event::Step("staging"));
         let keeps_texts = databases.may_need_bridge(&head.header);
         let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context }.run()?;
@@ -222,9 +221,20 @@ impl Import<'_> {
         }
         context.progress.event(Event::Step("publishing"));
         let (facts, judgement, databases, published) = (&facts, &judgement, &databases, plan.published);
-        let tree = is_fresh.then(|| staged_tree(&head.id));
-        publish::Publish { mirror, head, facts, judgement, databases, published, is_repair, tree, options, context }
-            .run(summary)?;
+        let is_resumed = plan.is_resumed;
+        publish::Publish {
+            mirror,
+            head,
+            facts,
+            judgement,
+            databases,
+            published,
+            is_repair,
+            is_resumed,
+            options,
+            context,
+        }
+        .run(summary)?;
         summary.kept.clone_from(&judgement.kept);
         Ok(())
     }
@@ -341,14 +351,13 @@ fn staged_file(id: &BundleId, number: LineNumber, path: &BundlePath) -> PathBuf 
     if plan::is_published(path) {
         staged_tree(id).join(path.to_string())
     } else {
-        staging(id).join("files").join(number.to_string())
+        staged_files(id).join(number.to_string())
     }
 }
 
-/// Whether an earlier import of this bundle has left something of its content.
-fn is_resumed(mirror: &Mirror<'_>, id: &BundleId) -> bool {
-    let is_there = |name: &str| mirror.durable().files().kind(&staging(id).join(name)).is_ok_and(|kind| kind.is_some());
-    is_there(TREE) || is_there("files")
+/// Where the others are staged.
+fn staged_files(id: &BundleId) -> PathBuf {
+    staging(id).join("files")
 }
 
 /// Where a file that changes waits to be put in place.

@@ -65,6 +65,9 @@ fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<imp
 
 /// The bundles as they were named, but each after those of them that it counts on: `*.tar` names them by the alphabet.
 fn in_order(bundles: &[PathBuf]) -> Vec<&PathBuf> {
+    if bundles.len() == 1 {
+        return bundles.iter().collect();
+    }
     let mut named: Vec<_> = bundles.iter().map(|path| (path, lineage(path).unwrap_or_default())).collect();
     let mut ordered = Vec::with_capacity(named.len());
     while !named.is_empty() {

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Directories of staged changes.
-const DIRECTORIES: u64 = 16;
+pub(crate) const DIRECTORIES: u64 = 16;
 
 /// A module with its lines of the manifest.
 type Lines = (ModulePath, Vec<(LineNumber, Entry)>);

@@ -1,8 +1,9 @@
 //! What an import would bring, from manifest and ledger alone, and whether there is room for it.
 
 use super::databases::Databases;
+use super::derive::DIRECTORIES;
 use super::head::Head;
-use super::{head_names, is_resumed, staged_file};
+use super::{head_names, staged_file, staged_files, staged_tree};
 use crate::beneath::Kind;
 use crate::byte_size;
 use crate::context::Context;
@@ -15,7 +16,7 @@ use modferry_format::requires::Required;
 use modferry_format::sumdb::record::Lookup;
 use modferry_format::{BundlePath, FileSha256, ModulePath, ModuleVersion};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whether a file is published as it is; lists and the like are derived, extras stay with the evidence.
 pub(crate) fn is_published(path: &BundlePath) -> bool {
@@ -173,6 +174,8 @@ pub(crate) struct Plan {
     pub(crate) published: u64,
     /// Files of checksum databases that are not published yet.
     new_of_databases: u64,
+    /// Whether an earlier import of this bundle has left something of its content in staging.
+    pub(crate) is_resumed: bool,
     /// Files of the evidence that are gone, of a bundle that is committed.
     lost_evidence: u64,
     /// Versions of which the bundle brings no record.
@@ -181,12 +184,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn make(head: &Head, mirror: &Mirror<'_>, is_done: bool, context: &Context<'_>) -> Result<Self> {
-        let mut plan = Self::default();
+        let files = mirror.durable().files();
+        let is_left = |place: PathBuf| files.kind(&place).is_ok_and(|kind| kind.is_some());
+        let is_resumed = is_left(staged_tree(&head.id)) || is_left(staged_files(&head.id));
+        let mut plan = Self { is_resumed, ..Self::default() };
         let mut ledgers = Ledgers::new(mirror, is_done);
         let mut records = BTreeSet::new();
         let mut last_module: Option<ModulePath> = None;
-        let files = mirror.durable().files();
-        let is_resumed = is_resumed(mirror, &head.id);
         let is_staged = |number, entry: &Entry| {
             let kind = || files.kind(&staged_file(&head.id, number, &entry.path));
             is_resumed && kind().is_ok_and(|kind| kind == Some(Kind::File(entry.size)))
@@ -246,9 +250,10 @@ impl Plan {
 /// Share of the file system that an import leaves free, in percent: what a database or a log beside it needs to live.
 const RESERVE_PERCENT: u64 = 3;
 
-/// Files and directories that every import makes beside those of its content: head files and their directories.
+/// Files and directories that every import makes beside those of its content: head files and their directories, and those of
+/// staged changes.
 #[cfg(unix)]
-const HEAD_INODES: u64 = 32;
+const HEAD_INODES: u64 = 32 + DIRECTORIES;
 
 /// An error with numbers if the mirror's file system has no room for what is to be written.
 #[cfg(unix)]

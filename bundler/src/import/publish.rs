@@ -28,7 +28,7 @@ use modferry_format::BundlePath;
 use modferry_format::manifest::Entry;
 use modferry_prove::tape;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is published, and what is known of it.
@@ -42,8 +42,8 @@ pub(crate) struct Publish<'a> {
     pub(crate) published: u64,
     /// The bundle is committed already, and something of it was lost since.
     pub(crate) is_repair: bool,
-    /// The staged tree, if this import has made it from nothing: then it has just what is to be published.
-    pub(crate) tree: Option<PathBuf>,
+    /// An earlier import has left something in staging: else the tree there has just what is to be published.
+    pub(crate) is_resumed: bool,
     pub(crate) options: &'a Options<'a>,
     pub(crate) context: &'a Context<'a>,
 }
@@ -57,9 +57,10 @@ impl Publish<'_> {
         self.publish_evidence()?;
         durable.sync()?;
         // At this point a crash leaves evidence without `done`.
-        match &self.tree {
-            Some(tree) => self.move_tree(tree)?,
-            None => self.publish_singly()?,
+        if self.is_resumed {
+            self.publish_singly()?;
+        } else {
+            self.move_tree(&staged_tree(&self.head.id))?;
         }
         let (mut new_tiles, mut new_records) = (0, 0);
         self.head.entries(|number, entry| {
