@@ -224,6 +224,30 @@ fn a_done_file_that_is_lost_comes_back_as_the_journal_has_it() {
     assert_eq!(fs::read_to_string(&journal).unwrap(), whole);
 }
 
+/// The end of a zip is kept while it passes, up to 8 MiB; one with more is proved again from its copy.
+#[test]
+fn a_zip_with_a_large_directory_is_taken_and_a_bad_one_is_not() {
+    let place = Place::new();
+    let names = (0..40_000).map(|number| format!("{}/{number:0>100}.go", "d".repeat(100)));
+    let large = names.fold(module("example.com/large@v1.0.0", "package p\n"), |module, name| module.file(&name, ""));
+    let bundle = place.bundle("bundle", &[large]);
+    let zip = "download/example.com/large/@v/v1.0.0.zip";
+    let bytes = fs::read(bundle.join(zip)).unwrap();
+    let end: [u8; 4] = bytes[bytes.len() - 10..bytes.len() - 6].try_into().unwrap();
+    assert!(u32::from_le_bytes(end) > 8 << 20, "the directory has {} bytes", u32::from_le_bytes(end));
+    take(&bundle, &place.mirror(), None).unwrap();
+    assert!(fs::read(place.mirror().join(zip)).unwrap() == bytes);
+
+    fs::remove_dir_all(place.mirror()).unwrap();
+    for at in [100, bytes.len() - 100] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(bundle.join(zip), changed).unwrap();
+        assert_eq!(take(&bundle, &place.mirror(), None).unwrap_err().kind, ErrorKind::BundleInvalid, "{at}");
+    }
+    assert!(!place.mirror().join("download/example.com").exists());
+}
+
 #[test]
 fn evidence_that_is_lost_comes_back_with_its_bundle() {
     let place = Place::new();

@@ -8,7 +8,8 @@ use std::ops::Range;
 /// are, so that memory stays below what an import may take. Of the contents of prometheus' modules 27 % of the bytes are in
 /// files above 1 MiB, 10 % above 4 MiB, 2 % above 8 MiB.
 const ARENA_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// Smaller ones wait together only as long as they are so many: what is hashed should be in the processor's cache still.
+/// Smaller ones wait together only as long as they are so many: what is hashed should be in the processor's cache still. Not
+/// measured by itself.
 const WAITING_BYTES: usize = 4 * 1024 * 1024;
 const ARENA_MIN_BYTES: usize = 1024 * 1024;
 const ARENAS_BYTES: usize = 16 * 1024 * 1024;

@@ -46,7 +46,7 @@ pub struct Proof {
     /// The h1 of the content, or why the zip is refused.
     pub h1: Result<H1, String>,
     /// Whether each byte was read once only: then what was proven is what the copy got, though the file be another the next
-    /// time it is read. Not so with a directory of more than 4 MiB.
+    /// time it is read. Not so with a directory of more than 8 MiB.
     pub is_of_one_reading: bool,
 }
 

@@ -5,9 +5,9 @@ use rawzip::ReaderAt;
 use std::cell::{Cell, RefCell};
 use std::io;
 
-/// The longest end that is kept, in bytes: room for the directory of some 30,000 entries. A module has 12,000 at most among
-/// those of prometheus; an archive with more is read twice where it lies.
-const MAX_END_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest end that is kept, in bytes. The largest directory seen, of github.com/oracle/oci-go-sdk/v65@v65.127.0, has 26,966
+/// entries in 3.7 MB; of an archive with a larger one than this it is read twice.
+const MAX_END_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The first `size` bytes of a file.
 pub(crate) struct Pinned<'a, R> {
