@@ -215,7 +215,8 @@ fn make(
     let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
     sources.extend(users.clone());
     let with_sources = go.with_sources(&sources);
-    let reader = Ahead::new(&settings, &caches.modules, context);
+    let reads_again = options.rehearse.is_some() || staging.as_ref().is_none_or(|staging| !staging.only_moves());
+    let reader = Ahead::new(&settings, &caches.modules, context).reading_again(reads_again);
     let ahead = (options.fetch == Fetch::Ahead).then_some(&reader);
     let resolve = |expected: Option<&Expected>| {
         let resolver = Resolver {

@@ -270,7 +270,7 @@ fn copy(
         (None, Err(error)) => return Err(medium(carrier, name, &fault_of_carrier(error)?)),
         (None, Ok(())) => {}
     }
-    Ok(Source::whole(writer.finish(), size + 1 - left))
+    Ok(Source::whole(writer.finish()?, size + 1 - left))
 }
 
 /// The same, and the hash of what was written.

@@ -10,7 +10,7 @@
 //! - checksum databases: [`database`] fetches the part of one that proves a set of module versions
 //! - recipes: [`recipe`] reads modferry.toml
 //! - mirrors: [`mirror`] is the tree, [`durable`] the only way to change it, `beneath` reaches files without following links
-//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], `write_behind`
+//! - work: [`work_space`], [`work_queue`], [`jobs`], [`leftovers`], `large_file`
 
 mod beneath;
 pub mod bundle;
@@ -30,6 +30,7 @@ pub mod head;
 mod heads_file;
 pub mod import;
 pub mod jobs;
+mod large_file;
 pub mod leftovers;
 mod lines;
 mod listing;
@@ -50,4 +51,3 @@ pub mod verify_mirror;
 pub mod why;
 pub mod work_queue;
 pub mod work_space;
-mod write_behind;

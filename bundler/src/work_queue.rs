@@ -6,14 +6,18 @@
 use std::collections::BinaryHeap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Most pieces that wait at the same time.
-const WAITING: usize = 1024;
+/// Most pieces that wait at the same time, a few hundred bytes each. More than the files of all but the largest bundles: a queue
+/// that is full of small pieces lets no large one in, which then comes last.
+const WAITING: usize = 4096;
 
 /// The queue; pieces are ordered by their weight.
 pub struct WorkQueue<T> {
     room: usize,
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// There is a piece, or nothing more comes.
+    filled: Condvar,
+    /// There is room.
+    taken: Condvar,
 }
 
 struct State<T> {
@@ -38,7 +42,8 @@ impl<T> WorkQueue<T> {
         Self {
             room: room.clamp(1, WAITING),
             state: Mutex::new(State { waiting: BinaryHeap::new(), closed: false }),
-            changed: Condvar::new(),
+            filled: Condvar::new(),
+            taken: Condvar::new(),
         }
     }
 
@@ -46,16 +51,17 @@ impl<T> WorkQueue<T> {
     pub fn add(&self, weight: u64, work: T) {
         let mut state = self.lock();
         while state.waiting.len() >= self.room {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.waiting.push(Piece { weight, work });
-        self.changed.notify_all();
+        drop(state);
+        self.filled.notify_one();
     }
 
     /// Says that nothing more comes.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.filled.notify_all();
     }
 
     /// Takes the heaviest piece; `None` once the queue is closed and empty.
@@ -63,13 +69,14 @@ impl<T> WorkQueue<T> {
         let mut state = self.lock();
         loop {
             if let Some(piece) = state.waiting.pop() {
-                self.changed.notify_all();
+                drop(state);
+                self.taken.notify_one();
                 return Some(piece.work);
             }
             if state.closed {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -17,10 +17,10 @@ use crate::fetch::proxy_list::{Entry, ProxyList};
 use crate::fetch::remote::{Base, Passed, Reader};
 use crate::go_command::Settings;
 use crate::jobs;
+use crate::large_file::{self, Buffers, LargeFile};
 use crate::module_cache;
 use crate::skeleton::Unpacker;
 use crate::source::Source;
-use crate::write_behind;
 use modferry_format::go_sum::{GoSum, Subject};
 use modferry_format::info::Info;
 use modferry_format::sumdb::record::{self, Lookup};
@@ -73,6 +73,9 @@ pub(crate) struct Ahead<'a> {
     done: Mutex<BTreeMap<ModuleVersion, Done>>,
     /// Zips that ended in an outage while none came: so many, and go is left to it.
     outages: AtomicU64,
+    buffers: Buffers,
+    /// Whether zips that are copied are read again before the bundle is whole.
+    reads_again: bool,
 }
 
 /// A zip that was put into the child's cache.
@@ -96,7 +99,14 @@ impl<'a> Ahead<'a> {
             context,
             done: Mutex::default(),
             outages: AtomicU64::new(0),
+            buffers: Buffers::default(),
+            reads_again: true,
         }
+    }
+
+    /// The same where each zip just gets another name in the end, if `reads_again` is false.
+    pub(crate) fn reading_again(self, reads_again: bool) -> Self {
+        Self { reads_again, ..self }
     }
 
     /// Fetches what is not there yet of these versions.
@@ -115,7 +125,7 @@ impl<'a> Ahead<'a> {
         let (done, bytes, total) = (AtomicU64::new(0), AtomicU64::new(0), wanted.len() as u64);
         let work = |worker: &mut Worker, version: &ModuleVersion| {
             self.context.interrupt.check()?;
-            let fetched = self.one(&mut worker.prover, version, sources, go_sum);
+            let fetched = self.one(&mut worker.prover, version, sources, go_sum, trees);
             if trees == Trees::Heads && matches!(fetched, Ok(Some(_))) {
                 let dir = module_cache::extracted_dir(self.module_cache, version);
                 worker.unpacker.unpack(&module_cache::zip_file(self.module_cache, version), version, &dir)?;
@@ -186,6 +196,7 @@ impl<'a> Ahead<'a> {
         version: &ModuleVersion,
         sources: &[PathBuf],
         go_sum: &GoSum,
+        trees: Trees,
     ) -> Result<Option<u64>> {
         let place = module_cache::zip_file(self.module_cache, version);
         if place.exists() {
@@ -197,7 +208,7 @@ impl<'a> Ahead<'a> {
         let expected = self.expected(version, sources, go_sum);
         let mut found = None;
         for source in sources {
-            found = local(prover, version, source, &partial, &expected)?;
+            found = self.local(prover, version, source, &partial, &expected, trees)?;
             if found.is_some() {
                 break;
             }
@@ -219,6 +230,40 @@ impl<'a> Ahead<'a> {
         finish().map_err(|error| Error::io(&place, "could not be written", &error))?;
         self.lock().insert(version.clone(), Done { proof, is_local });
         Ok(Some(size))
+    }
+
+    /// Copies a zip of a directory, if it is what its hash beside it says.
+    fn local(
+        &self,
+        prover: &mut Prover,
+        version: &ModuleVersion,
+        source: &Path,
+        partial: &Path,
+        expected: &[H1],
+        trees: Trees,
+    ) -> Result<Option<(Proof, H1)>> {
+        let name = format!("{}.zip", version.version().escaped());
+        let zip = source.join(version.path().escaped()).join("@v").join(name);
+        let stated: Option<H1> =
+            fs::read_to_string(zip.with_extension("ziphash")).ok().and_then(|text| text.trim().parse().ok());
+        let (Some(stated), Ok(zip)) = (stated, File::open(&zip)) else { return Ok(None) };
+        let Ok(size) = zip.metadata().map(|meta| meta.len()) else { return Ok(None) };
+        if !expected.is_empty() && !expected.contains(&stated) {
+            return Ok(None);
+        }
+        let failed = |error: &io::Error| Error::io(partial, "could not be written", error);
+        // What is read again soon is best in the page cache.
+        let large = if self.reads_again || trees != Trees::None { 0 } else { size };
+        let file = File::create(partial).map_err(|error| failed(&error))?;
+        let mut copy = Copy { file: LargeFile::new(file, large, &self.buffers), failed: None };
+        let proof = prover.prove(version, &Source::whole(zip, size), size, Some(&mut copy as &mut dyn Write));
+        if let Some(error) = copy.failed {
+            return Err(failed(&error));
+        }
+        // A file that cannot be read is no reason to stop: others have it too.
+        let Ok(proof) = proof else { return Ok(None) };
+        copy.file.finish().map_err(|error| failed(&error))?;
+        Ok(proof.h1.as_ref().ok().copied().filter(|h1| *h1 == stated).map(|h1| (proof, h1)))
     }
 
     /// From the first proxy that has it.
@@ -292,48 +337,25 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Copies a zip of a directory, if it is what its hash beside it says.
-fn local(
-    prover: &mut Prover,
-    version: &ModuleVersion,
-    source: &Path,
-    partial: &Path,
-    expected: &[H1],
-) -> Result<Option<(Proof, H1)>> {
-    let name = format!("{}.zip", version.version().escaped());
-    let zip = source.join(version.path().escaped()).join("@v").join(name);
-    let stated: Option<H1> =
-        fs::read_to_string(zip.with_extension("ziphash")).ok().and_then(|text| text.trim().parse().ok());
-    let (Some(stated), Ok(file)) = (stated, File::open(&zip)) else { return Ok(None) };
-    let Ok(size) = file.metadata().map(|meta| meta.len()) else { return Ok(None) };
-    if !expected.is_empty() && !expected.contains(&stated) {
-        return Ok(None);
-    }
-    let failed = |error: &io::Error| Error::io(partial, "could not be written", error);
-    let mut copy = Copy { file: File::create(partial).map_err(|error| failed(&error))?, failed: None };
-    let proof = prover.prove(version, &Source::whole(file, size), size, Some(&mut copy as &mut dyn Write));
-    if let Some(error) = copy.failed {
-        return Err(failed(&error));
-    }
-    // A file that cannot be read is no reason to stop: others have it too.
-    let Ok(proof) = proof else { return Ok(None) };
-    write_behind::begin(&copy.file, size);
-    Ok(proof.h1.as_ref().ok().copied().filter(|h1| *h1 == stated).map(|h1| (proof, h1)))
-}
-
 /// Tells a failure to write from one to read.
-struct Copy {
-    file: File,
+struct Copy<'b> {
+    file: LargeFile<'b>,
     failed: Option<io::Error>,
 }
 
-impl Write for Copy {
+impl Write for Copy<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).inspect_err(|error| self.failed = Some(io::Error::new(error.kind(), error.to_string())))
+        match self.file.write_all(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => {
+                self.failed = Some(error);
+                Err(io::Error::other("the copy failed"))
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -342,7 +364,7 @@ fn prove(prover: &mut Prover, version: &ModuleVersion, partial: &Path, expected:
     let mut read = || {
         let file = File::open(partial)?;
         let size = file.metadata()?.len();
-        write_behind::begin(&file, size);
+        large_file::send(&file, size);
         prover.prove(version, &Source::whole(file, size), size, None)
     };
     let proof = read().map_err(|error| Error::io(partial, "could not be read", &error))?;

@@ -234,7 +234,8 @@ fn make(
     let mut sources = space.sources();
     let users = Some(module_cache::download_dir(Path::new(settings.get("GOMODCACHE")))).filter(|dir| dir.is_dir());
     sources.extend(users.clone());
-    let ahead = Ahead::new(&settings, &caches.modules, context);
+    let ahead = Ahead::new(&settings, &caches.modules, context)
+        .reading_again(staging.as_ref().is_none_or(|staging| !staging.only_moves()));
     let exactly = Exactly {
         ahead: Some(&ahead),
         go: &go.with_sources(&sources),

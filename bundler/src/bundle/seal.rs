@@ -72,6 +72,11 @@ impl<'a> Staging<'a> {
         Self { expected, ..self }
     }
 
+    /// Whether nobody reads a zip again on its way into the bundle: it only gets another name.
+    pub(crate) fn only_moves(&self) -> bool {
+        self.moves && matches!(self.form, Form::Directory(_))
+    }
+
     /// Where the files are gathered.
     fn dir(&self) -> &Path {
         match &self.form {

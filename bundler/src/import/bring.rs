@@ -24,8 +24,8 @@ impl Stage<'_> {
         bytes: Opener,
         prover: &mut Prover,
     ) -> Judged<H1> {
-        let mut copy =
-            Copy { to: self.mirror.durable().create(&staged_file(&self.head.id, number, &entry.path))?, failed: None };
+        let to = staged_file(&self.head.id, number, &entry.path);
+        let mut copy = Copy { to: self.mirror.durable().create_sized(&to, entry.size)?, failed: None };
         let proof = bytes.open().and_then(|source| prover.prove(version, &source, entry.size, Some(&mut copy)));
         // A failure of the mirror's own disk is another thing than one of the medium.
         if let Some(own) = copy.failed {
@@ -35,7 +35,7 @@ impl Stage<'_> {
             Ok(proof) => proof,
             Err(error) => return Err(medium(self.carrier, &entry.path.to_string(), &fault_of_carrier(error)?)),
         };
-        let staged = Source::whole(copy.to.finish(), entry.size);
+        let staged = Source::whole(copy.to.finish()?, entry.size);
         if !proof.is_of_one_reading {
             return self.prove_staged(number, entry, version, &staged, prover);
         }

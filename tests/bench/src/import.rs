@@ -1,7 +1,7 @@
 //! `import` beside `cp -r` with `sync`, and beside `go mod verify`: a bundle of prometheus, into an empty mirror and into
 //! one with 100,000 versions.
 
-use crate::measure::{Contender, command, compare, ratio, remove, say, say_machine};
+use crate::measure::{Contender, command, compare, ratio, say, say_machine};
 use crate::project;
 use modferry::durable::Durable;
 use modferry::jobs;
@@ -142,8 +142,8 @@ fn make_large(mirror: &Path, modferry: &Path, directory: &Path) -> Outcome<()> {
     let arguments = ["import", "--quiet", "--unsigned", "--no-record", "*"].map(OsStr::new);
     let mut import = Command::new(modferry);
     import.args(arguments).arg(&bundle).arg(mirror);
-    project::once(import)?;
-    remove(&bundle)
+    // The bundle stays until the end: removing it would free inodes, see above.
+    project::once(import)
 }
 
 /// What a mirror had before an import, so that the import can be undone between rounds.
@@ -219,7 +219,9 @@ fn copy_file(durable: &Durable<'_>, bundle: &Path, number: usize, file: &Path) -
     let path = file.strip_prefix(bundle).map_err(at(bundle))?.to_owned();
     let staged = Path::new("staging").join(number.to_string());
     let mut from = File::open(file).map_err(at(file))?;
-    let mut writer = durable.create(&staged).map_err(|error| error.to_string())?;
+    // As an import does with a zip.
+    let size = from.metadata().map_err(at(file))?.len();
+    let mut writer = durable.create_sized(&staged, size).map_err(|error| error.to_string())?;
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -231,6 +233,6 @@ fn copy_file(durable: &Durable<'_>, bundle: &Path, number: usize, file: &Path) -
         writer.write_all(&buffer[..len]).map_err(|error| error.to_string())?;
     }
     std::hint::black_box(sha256.finalize());
-    writer.finish();
+    writer.finish().map_err(|error| error.to_string())?;
     Ok((staged, path))
 }
