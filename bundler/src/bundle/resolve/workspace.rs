@@ -4,7 +4,7 @@
 //! So a user's workspace is resolved as `go work` sees it at every level, and each of its modules is a root as well, for what
 //! developers do with GOWORK=off (closure.md 4).
 
-use super::{Resolved, Resolver};
+use super::{ModuleList, Resolved, Resolver};
 use crate::bundle::ahead::Trees;
 use crate::bundle::root::{Root, write};
 use crate::bundle::workspace::Workspace;
@@ -80,6 +80,7 @@ impl Resolver<'_> {
             // A go.mod that is not tidy does not do in a workspace.
             return root.restore();
         };
+        self.graph_of_sync(root, &listed)?;
         let selected: BTreeSet<&ModuleVersion> = resolved.selected.iter().collect();
         let is_asked_for = |path: &str| {
             let below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
@@ -106,6 +107,18 @@ impl Resolver<'_> {
             Err(error) => self.leave_out(error, &root.scratch, &mut resolved.mismatched)?,
         }
         resolved.selected.extend(beyond);
+        root.restore()
+    }
+
+    /// The go.mod files that `go work sync` asks for: it makes a requirement of what is selected, and the graph goes on below
+    /// each requirement. It does without those that are not there, so what cannot be had is no error.
+    fn graph_of_sync(&self, root: &Root, listed: &ModuleList) -> Result<()> {
+        let mut text = root.current()?;
+        for module in listed.0.iter().filter(|module| !module.main && !module.version.is_empty()) {
+            text.extend_from_slice(format!("\nrequire {} {}\n", module.path, module.version).as_bytes());
+        }
+        root.put(&text)?;
+        self.plain.run(&root.scratch, &["mod", "graph"], &mut || {})?;
         root.restore()
     }
 
