@@ -78,6 +78,8 @@ pub(crate) struct Resolved {
     /// What the checksum database contradicts and nothing of the root needs.
     pub(crate) mismatched: BTreeSet<Mismatch>,
     modules: ModuleList,
+    /// The go.mod files that upgrades came to.
+    upgraded: BTreeSet<Vec<u8>>,
 }
 
 impl Resolved {
@@ -266,6 +268,7 @@ impl Resolver<'_> {
             warnings: Vec::new(),
             mismatched: BTreeSet::new(),
             modules: listed,
+            upgraded: BTreeSet::new(),
         })
     }
 

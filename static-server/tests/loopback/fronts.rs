@@ -303,8 +303,15 @@ fn request() -> impl Strategy<Value = String> {
     })
 }
 
+/// A few, or as many as somebody asks for (`tests/full` does).
+fn cases() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 12 };
+    ProptestConfig { cases, failure_persistence: None, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     /// Each case is many conversations, since a server is started for it.
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::measure::{Contender, command, compare, ratio, remove, say, say_machine};
 use crate::project;
+use crate::server::contender;
 use modferry_harness::{Outcome, at, built};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -58,7 +59,9 @@ fn of(project: &str, rounds: usize) -> Outcome<()> {
     ratio("rehearse / the commands by hand, wall", &runs[1], &runs[0], |run| run.wall, REHEARSE_BAR);
     ratio("rehearse / the commands by hand, CPU", &runs[1], &runs[0], |run| run.cpu, REHEARSE_BAR);
 
-    // Upstream is the files of the bundle, so that no network is measured.
+    // Upstream is the bundle, served on loopback, so that no network is measured.
+    let server = contender::Contender::modferry(built::server_release()?, &bundle, &[]).start()?;
+    let upstream = format!("http://127.0.0.1:{}", server.port);
     let list = bench.at("roots.sum");
     let go = ["go", "mod", "download"].map(OsStr::new);
     let record = ["record", "--quiet", "-o"].map(OsStr::new);
@@ -66,6 +69,7 @@ fn of(project: &str, rounds: usize) -> Outcome<()> {
     let in_copy = |mut command: Command| {
         command.envs(settings.iter().map(|(name, value)| (name, value))).current_dir(bench.at("copy"));
         bench.variables(&mut command);
+        command.env("GOPROXY", &upstream);
         command
     };
     let contenders = [

@@ -6,7 +6,7 @@
 
 mod beside;
 mod client;
-mod contender;
+pub(crate) mod contender;
 mod idle;
 mod load;
 mod many;

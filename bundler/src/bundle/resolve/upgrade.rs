@@ -80,6 +80,10 @@ impl Resolver<'_> {
             self.leave_out(said, &root.scratch, &mut resolved.mismatched)?;
         }
         let upgraded = root.current()?;
+        // Nothing else than the go.mod says what comes after it, and few upgrades of a single requirement come to one of their own.
+        if !resolved.upgraded.insert(upgraded.clone()) {
+            return root.restore();
+        }
         let here = || root.put(&upgraded);
         let name = format!("{} after go {}", root.name, arguments.join(" "));
         // What go.mod names before it is tidied is what the command inside has to find in the lists.

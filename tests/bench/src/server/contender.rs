@@ -34,7 +34,7 @@ pub(super) const NGINX_ZIPS: Nginx = Nginx {
 };
 
 /// A server that can be started.
-pub(super) struct Contender {
+pub(crate) struct Contender {
     pub(super) name: String,
     kind: Kind,
 }
@@ -50,7 +50,7 @@ thread_local! {
 }
 
 impl Contender {
-    pub(super) fn modferry(server: &Path, tree: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn modferry(server: &Path, tree: &Path, arguments: &[&str]) -> Self {
         let tree = tree.display().to_string();
         let arguments = std::iter::once(tree.as_str()).chain(arguments.iter().copied()).map(str::to_owned).collect();
         Self { name: "modferry-server".to_owned(), kind: Kind::Modferry { server: server.to_owned(), arguments } }
@@ -67,7 +67,7 @@ impl Contender {
     }
 
     /// Starts it and waits until it listens.
-    pub(super) fn start(&self) -> Outcome<Running> {
+    pub(crate) fn start(&self) -> Outcome<Running> {
         let port = PORT.replace(PORT.get() + 1);
         let command = match &self.kind {
             Kind::Modferry { server, arguments } => {
@@ -97,9 +97,9 @@ impl Contender {
 }
 
 /// A server that is ended when dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 impl Running {

@@ -59,8 +59,10 @@ fn got_again() -> Script {
 /// What moves, adds or drops one requirement without anything that was not carried.
 fn gets(facts: &Facts) -> Vec<Script> {
     let mut scripts = Vec::new();
+    // Above level `all` the newest is another version than the one at hand, and a requirement that moves alone is what
+    // `upgrade=each` promises.
     for module in [&facts.tagged, &facts.pseudo].into_iter().flatten() {
-        scripts.push(exit(Work, &format!("go get {module}@latest")));
+        scripts.push(Script { last: Some(All), ..exit(Work, &format!("go get {module}@latest")) });
     }
     if let Some(module) = &facts.tagged {
         scripts.push(exit(Work, &format!("go get {module}@none")));
