@@ -89,7 +89,9 @@ pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io
     }
     let now = Instant::now();
     let found = shared.site.look(path, &text, patience)?;
-    if let Some(kept) = Kept::new(path, key, &found, now) {
+    // An open file costs nothing to keep.
+    let is_wanted = matches!(found.bytes, FileBytes::File(_)) || shared.cache.is_asked_again(key);
+    if is_wanted && let Some(kept) = Kept::new(path, key, &found, now) {
         shared.cache.keep(kept);
     }
     Ok(found)

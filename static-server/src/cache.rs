@@ -2,6 +2,8 @@
 //!
 //! - Nothing is read in advance. What is kept is counted in bytes, all of it, and never more than was allowed; what was
 //!   not asked for since the hand of the clock came by last makes room first.
+//! - A file that is read whole is kept when it is asked for once more: most clients ask for most files once, and what nobody
+//!   asks for again costs memory and the time to put it there.
 //! - A key is the path of a file below `download/`, and comes from a [`BundlePath`]; so what a client wrote is a key only
 //!   if it is spelled as that path is.
 //! - The contents of a name that never changes are kept for good. What can change (`list`, `@latest`, aliases, heads) and
@@ -28,6 +30,10 @@ const SHARDS: usize = 8;
 /// has grown), and what an allocation takes.
 const OVERHEAD: u64 = 208;
 
+/// How many of those that were asked for once a part remembers; 16 KiB, which the system gives as it is used. Where more are
+/// asked for in between, one is forgotten, and kept one time later.
+const REMEMBERED: usize = 4096;
+
 /// Keeps files up to a number of bytes.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -47,6 +53,8 @@ struct Shard {
     free: Vec<usize>,
     hand: usize,
     bytes: u64,
+    /// By the lower half of a hash, the upper half of the last one that was asked for and not kept.
+    asked_once: Vec<u32>,
     /// Hashes of those that are open, in the order in which they are looked at when one has to be closed.
     open: VecDeque<u64>,
 }
@@ -214,6 +222,18 @@ impl Cache {
         {
             checked.1 = now;
         }
+    }
+
+    /// Whether a file that is not kept was asked for before, so that it is worth keeping; remembers that it was asked for.
+    pub(crate) fn is_asked_again(&self, key: &str) -> bool {
+        let hash = self.hasher.hash_one(key.as_bytes());
+        let mut shard = self.shard(hash);
+        if shard.asked_once.is_empty() {
+            shard.asked_once = vec![0; REMEMBERED];
+        }
+        // Halves of a hash; none is remembered as no hash at all.
+        let (place, rest) = (hash as usize % REMEMBERED, (hash >> 32) as u32 | 1);
+        std::mem::replace(&mut shard.asked_once[place], rest) == rest
     }
 
     /// Keeps a file in place of what was kept of it before.

@@ -19,13 +19,13 @@ use crate::connections::Activity;
 use crate::file_bytes::Patience;
 use crate::limits::{MAX_COPIED_BYTES, MAX_GATHERED_BYTES, MAX_HEAD_BYTES, MAX_LINGER_BYTES};
 use crate::listener::Stream;
-use crate::plan::{self, Method, Resource};
+use crate::plan::{self, Class, Method, Resource};
 use crate::response::{Response, Status};
-use crate::site::Found;
+use crate::site::{FileBytes, Found};
 use bytes::Bytes;
 use head::{Head, Parsed, Version};
 use modferry_format::BundlePath;
-use render::{Connection, Date};
+use render::{Connection, Date, Whole};
 use send_file::{Sending, write_all};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -284,9 +284,12 @@ impl Conversation {
                             found => found,
                         },
                     };
-                    // What was kept just now is answered as the next one will be, which costs less than to plan it.
-                    let is_here = matches!(&found, Ok(Found { resource: Resource::Here { .. }, .. }));
-                    if is_plain && is_here && self.answer_shortly(head, goes_on, turn) {
+                    // Without a plan, which costs more; an open file is kept by now.
+                    let is_open = matches!(&found, Ok(Found { bytes: FileBytes::File(_), .. }));
+                    if is_plain
+                        && (self.answer_found(head, &path, &found, goes_on, turn)
+                            || is_open && self.answer_shortly(head, goes_on, turn))
+                    {
                         return;
                     }
                     answering::answer(&self.shared, &request, path, found)
@@ -312,10 +315,10 @@ impl Conversation {
                 (_, Some(file)) => {
                     let path = str::from_utf8(key).ok().and_then(|key| format!("download{key}").parse().ok())?;
                     *part = Some((Part { file: Arc::clone(file), bytes: 0..kept.size, path }, None));
-                    render::head_of_whole(kept, head.version, connection, date, *now, output);
+                    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
                 }
                 (Some(bytes), None) => {
-                    render::head_of_whole(kept, head.version, connection, date, *now, output);
+                    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
                     if bytes.len() <= MAX_COPIED_BYTES {
                         output.extend_from_slice(bytes);
                     } else {
@@ -327,6 +330,37 @@ impl Conversation {
             Some(kept.size)
         });
         let Some(Some(size)) = size else { return false };
+        if !goes_on {
+            turn.ends = Ends::Closes;
+        }
+        self.note_answer(head, Status::Ok, size, turn);
+        true
+    }
+
+    /// The same for a small file that was just found.
+    fn answer_found(
+        &mut self,
+        head: &Head<'_>,
+        path: &BundlePath,
+        found: &io::Result<Found>,
+        goes_on: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Ok(Found { resource: Resource::Here { size, tag, modified }, bytes: FileBytes::Read(bytes), .. }) = found
+        else {
+            return false;
+        };
+        let tag = tag.map(|tag| tag.to_string()).unwrap_or_default();
+        let modified = modified.map(|modified| modified.to_string()).unwrap_or_default();
+        let (tag, modified, size) = (tag.as_bytes(), modified.as_bytes(), *size);
+        let file = Whole { class: Class::of(path), tag, modified, size };
+        let connection = Connection::after(head.version, goes_on, false);
+        render::head_of_whole(&file, head.version, connection, turn.date, turn.now, turn.output);
+        if bytes.len() <= MAX_COPIED_BYTES {
+            turn.output.extend_from_slice(bytes);
+        } else {
+            turn.body = bytes.clone();
+        }
         if !goes_on {
             turn.ends = Ends::Closes;
         }

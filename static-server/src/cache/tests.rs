@@ -144,3 +144,16 @@ fn no_more_files_are_open_than_were_allowed() {
     let small: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().slots_of.len()).sum();
     assert_eq!(small, 1016, "small files do not go for them");
 }
+
+#[test]
+fn what_is_asked_for_again_is_told_from_what_is_asked_for_once() {
+    let cache = Cache::new(64 * 1024 * 1024, 8);
+    assert!(!cache.is_asked_again(MOD));
+    assert!(!cache.is_asked_again(LIST));
+    assert!(cache.is_asked_again(MOD));
+    // Others in between push out few of what was asked for, and are taken for it as good as never.
+    let others: Vec<String> = (0..2 * REMEMBERED).map(|number| format!("/ex.org/m{number}/@v/list")).collect();
+    assert_eq!(others.iter().filter(|other| cache.is_asked_again(other)).count(), 0);
+    let remembered = others.iter().filter(|other| cache.is_asked_again(other)).count();
+    assert!(remembered > others.len() / 2, "{remembered}");
+}

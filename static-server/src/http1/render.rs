@@ -2,6 +2,7 @@
 
 use crate::cache::Kept;
 use crate::http1::head::Version;
+use crate::plan::Class;
 use crate::response::{Response, Status};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -79,9 +80,23 @@ pub(crate) fn head(
     out.extend_from_slice(date.line(now));
 }
 
-/// The head of the answer to a request for a whole file that is kept.
+/// A file of which all is known that is said of it.
+pub(crate) struct Whole<'a> {
+    pub(crate) class: Class,
+    pub(crate) tag: &'a [u8],
+    pub(crate) modified: &'a [u8],
+    pub(crate) size: u64,
+}
+
+impl<'a> From<&'a Kept> for Whole<'a> {
+    fn from(kept: &'a Kept) -> Self {
+        Self { class: kept.class, tag: kept.tag(), modified: kept.modified(), size: kept.size }
+    }
+}
+
+/// The head of the answer to a request for a whole file without conditions.
 pub(crate) fn head_of_whole(
-    kept: &Kept,
+    file: &Whole<'_>,
     version: Version,
     connection: Connection,
     date: &mut Date,
@@ -89,7 +104,7 @@ pub(crate) fn head_of_whole(
     out: &mut Vec<u8>,
 ) {
     status_line(Status::Ok, version, out);
-    kept.class.write_whole(kept.tag(), kept.modified(), kept.size, out);
+    file.class.write_whole(file.tag, file.modified, file.size, out);
     out.extend_from_slice(connection.line());
     out.extend_from_slice(date.line(now));
 }
