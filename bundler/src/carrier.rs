@@ -30,7 +30,11 @@ pub fn open(
         return Ok(Box::new(TarStream::open("standard input", stream()?, temp_dir)?));
     }
     let failed = |error: &io::Error| Error::io(path, "the bundle could not be opened", error);
-    let meta = fs::metadata(path).map_err(|error| failed(&error))?;
+    let meta = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => failed(&error)
+            .hint("name the directory or the .tar that modferry bundle has made, or - for a tar on standard input"),
+        _ => failed(&error),
+    })?;
     if meta.is_dir() {
         return Ok(Box::new(Directory::open(path)?));
     }

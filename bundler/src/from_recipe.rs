@@ -45,7 +45,8 @@ pub(crate) fn merged(arguments: &cli::Bundle, context: &Context<'_>) -> Result<(
 fn read(file: &Path) -> Result<String> {
     let failed = |error: &std::io::Error| Error::io(file, "the recipe could not be read", error);
     let mut text = String::new();
-    let open = File::open(file).map_err(|error| failed(&error))?;
+    let hint = "a recipe is a modferry.toml: roots, level, tools, toolchains, base, output";
+    let open = File::open(file).map_err(|error| failed(&error).hint(hint))?;
     open.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
     if text.len() as u64 > MAX_BYTES {
         return Err(Error::new(ErrorKind::Usage, format!("{}: a recipe has at most 1 MiB", file.display())));

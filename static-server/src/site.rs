@@ -100,6 +100,9 @@ impl Site {
         let root = Directory::open(path).map_err(|error| {
             let opened = Error::io(path, "cannot be served", &error);
             match error.kind() {
+                io::ErrorKind::NotFound => {
+                    opened.hint("name the directory of a bundle, or of a mirror that modferry import fills")
+                }
                 io::ErrorKind::NotADirectory => opened.hint("unpack a tar first: mkdir DIR && tar -xf FILE -C DIR"),
                 _ => opened,
             }

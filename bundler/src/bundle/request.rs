@@ -73,7 +73,8 @@ impl Request {
     /// Reads a file with one root per line; `#` begins a comment, relative paths start at the file's directory.
     fn parse_list(file: &Path) -> Result<Vec<Self>> {
         let failed = |error: &std::io::Error| Error::io(file, "the list of roots could not be read", error);
-        let size = fs::metadata(file).map_err(|error| failed(&error))?.len();
+        let size =
+            fs::metadata(file).map_err(|error| failed(&error).hint("@FILE names a file with one root per line"))?.len();
         if size > MAX_LIST_BYTES {
             return Err(Error::new(ErrorKind::Usage, format!("{}: a list of roots has at most 1 MiB", file.display())));
         }
