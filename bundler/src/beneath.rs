@@ -135,15 +135,18 @@ impl Beneath {
         }
     }
 
-    /// Whether a file has no other name anywhere, through which somebody could write into it.
-    pub fn has_one_name(&self, below: &Path) -> io::Result<bool> {
+    /// Whether a file has this mode, and no other name anywhere, through which somebody could write into it.
+    pub fn is_ours_alone(&self, below: &Path, mode: u32) -> io::Result<bool> {
         #[cfg(unix)]
         {
             let stat = rustix::fs::statat(&self.dir, below, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok(stat.st_nlink == 1)
+            Ok(stat.st_nlink == 1 && stat.st_mode & 0o7777 == mode)
         }
         #[cfg(not(unix))]
-        self.kind(below).map(|kind| kind.is_some())
+        {
+            let _ = mode;
+            self.kind(below).map(|kind| kind.is_some())
+        }
     }
 
     /// Makes one directory. The process's umask counts.

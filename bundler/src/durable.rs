@@ -76,7 +76,7 @@ pub struct Durable<'a> {
 }
 
 /// Mode of a file that is published, and of all that becomes one.
-const FILE_MODE: u32 = 0o444;
+pub(crate) const FILE_MODE: u32 = 0o444;
 
 impl<'a> Durable<'a> {
     /// For the mirror at `root`, a directory that is there.

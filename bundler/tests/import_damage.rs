@@ -248,6 +248,31 @@ fn a_zip_with_a_large_directory_is_taken_and_a_bad_one_is_not() {
     assert!(!place.mirror().join("download/example.com").exists());
 }
 
+/// What is wrong with a zip is no fault of the medium that brings it.
+#[test]
+fn a_zip_that_points_past_its_end_is_bad_and_not_unreadable() {
+    let place = Place::new();
+    // One that is written past the page cache, and one that is not.
+    for size in [10, 600_000] {
+        let text: String = (0..size).map(|at: u32| char::from(b'a' + (at.wrapping_mul(at) >> 7) as u8 % 26)).collect();
+        let name = format!("bundle-{size}");
+        let bundle = place.bundle(&name, &[module("example.com/dep@v1.0.0", &format!("package p // {text}\n"))]);
+        let zip = bundle.join("download/example.com/dep/@v/v1.0.0.zip");
+        let bytes = fs::read(&zip).unwrap();
+        // The length of the comment at its very end, and the length of the first name.
+        for (at, from) in [(bytes.len() - 2, 1), (26, 0xff)] {
+            let mut changed = bytes.clone();
+            changed[at] = from;
+            fs::write(&zip, changed).unwrap();
+            modferry_harness::reseal::reseal(&bundle, modferry_harness::reseal::Reseal::Everything).unwrap();
+            let error = take(&bundle, &place.mirror(), None).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::BundleInvalid, "{size} {at}: {error:?}");
+            let staging: Vec<_> = fs::read_dir(place.mirror().join("staging")).unwrap().collect();
+            assert!(staging.is_empty(), "{staging:?}");
+        }
+    }
+}
+
 #[test]
 fn evidence_that_is_lost_comes_back_with_its_bundle() {
     let place = Place::new();

@@ -191,6 +191,38 @@ fn a_record_and_what_came_without_one_are_held_to_each_other() {
     every_client_is_served(&place("m2"), "the zip after its record");
 }
 
+/// Its record alone does not make a lookup: a client wants a head that the database has signed.
+#[test]
+fn a_published_lookup_without_a_head_is_damage() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("first"), &[module(0)], &log, 600, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("second"), &[module(1)], &log, 600, &[]).unwrap();
+    let lookup = format!("download/sumdb/{}/lookup/example.com/s1@v1.0.0", database::NAME);
+    let genuine = std::fs::read_to_string(place("second").join(&lookup)).unwrap();
+    let (record, note) = genuine.split_once("\n\n").unwrap();
+    for (number, other) in
+        [format!("{record}\n\njunk\n"), format!("{record}\n\n{}", note.replace('A', "B"))].iter().enumerate()
+    {
+        assert_ne!(*other, genuine);
+        // There before its bundle, and damaged after it.
+        let mirror = place(&format!("mirror-{number}"));
+        take(&place("first"), &mirror, None).unwrap();
+        std::fs::create_dir_all(mirror.join(&lookup).parent().unwrap()).unwrap();
+        std::fs::write(mirror.join(&lookup), other).unwrap();
+        let error = take(&place("second"), &mirror, None).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::MirrorDamaged, "{other:?}: {error:?}");
+        std::fs::remove_file(mirror.join(&lookup)).unwrap();
+        take(&place("second"), &mirror, None).unwrap();
+    }
+    let mirror = place("mirror-0");
+    std::fs::remove_file(mirror.join(&lookup)).unwrap();
+    std::fs::write(mirror.join(&lookup), format!("{record}\n\njunk\n")).unwrap();
+    let error = take(&place("second"), &mirror, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::MirrorDamaged, "{error:?}");
+}
+
 /// Every file of a checksum database in a mirror is damaged once; whatever comes then, nobody is accused of a fork.
 #[test]
 fn a_damaged_mirror_is_not_taken_for_a_fork() {

@@ -155,6 +155,45 @@ fn an_import_under_way_is_no_damage_at_any_step() {
     assert!(looker.looks.into_inner() > 80);
 }
 
+/// A tile comes after those above it, whether whole directories are moved or each file by itself.
+#[test]
+fn tiles_of_an_import_under_way_hang_in_no_air() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let module = |name: &str| {
+        let go_mod = format!("module example.com/{name}\n");
+        Module::new(&format!("example.com/{name}@v1.0.0")).unwrap().file("go.mod", go_mod).file("p.go", "package p\n")
+    };
+    let mut log = Log::default();
+    log.grow(300, "");
+    log.add(&module("early")).unwrap();
+    // Below the second tile of the level above, which is none of the last ones: the other bundle does not have it.
+    log.grow(66_000, "");
+    log.add(&module("late")).unwrap();
+    log.grow(132_000, "");
+    synthetic_bundle::write_with_log(&place("first"), &[module("early")], &log, 132_000, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("second"), &[module("late")], &log, 132_000, &[]).unwrap();
+    let (mirror, mut is_over) = (place("mirror"), false);
+    for at in 0.. {
+        let _ = fs::remove_dir_all(&mirror);
+        take(&place("first"), &mirror, None).unwrap();
+        let stopper = Stopper { at, seen: AtomicU64::default() };
+        is_over |= take(&place("second"), &mirror, Some(&stopper)).is_ok();
+        for finding in findings(&mirror, Depth::Names) {
+            assert!(finding.contains("has no line of bundle"), "after {at} steps: {finding}");
+        }
+        if is_over {
+            assert!(at > 40);
+            break;
+        }
+        // The second try goes on one file after the other.
+        if at % 9 == 8 {
+            let looker = Looker { mirror: mirror.clone(), looks: AtomicU64::default() };
+            take(&place("second"), &mirror, Some(&looker)).unwrap();
+        }
+    }
+}
+
 /// Stops an import for good.
 struct Stopper {
     at: u64,

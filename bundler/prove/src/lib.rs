@@ -171,6 +171,10 @@ impl Prover {
         let h1 = match self.walk(version, &pinned, size, &mut tape) {
             Ok(h1) => Ok(h1),
             Err(Stop::Refused(reason)) => Err(reason),
+            // If the file is shorter than it was, reading the rest of it says so.
+            Err(Stop::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err("a field of it points past its end".to_owned())
+            }
             Err(Stop::Io(error)) => return Err(error),
         };
         // Also where the walk went no further than the directory.

@@ -51,6 +51,9 @@ fn import_all(arguments: &cli::Import, context: &Context<'_>) -> Result<(Vec<imp
     if let Some(empty) = &empty {
         options.mirror = empty.path().to_owned();
     }
+    for bundle in bundles {
+        lie_apart(bundle, mirror)?;
+    }
     for bundle in in_order(bundles) {
         match open(bundle).and_then(|bundle| import::import(bundle.as_ref(), &options, context)) {
             Ok(summary) => imported.push(summary),
@@ -107,6 +110,25 @@ fn import_waiting(options: &import::Options<'_>, context: &Context<'_>) -> Resul
         }
     }
     Ok(imported)
+}
+
+/// A bundle in the staging of the mirror would be taken for what an import has left there, and be removed; a mirror in a bundle
+/// would be part of it.
+fn lie_apart(bundle: &Path, mirror: &Path) -> Result<()> {
+    let Ok(place) = bundle.canonicalize() else { return Ok(()) };
+    // Of a mirror that is not there yet, the place where it would be made.
+    let above = mirror.ancestors().map(|above| if above == Path::new("") { Path::new(".") } else { above });
+    let mut above = above.filter_map(|above| above.canonicalize().ok());
+    if mirror.join("staging").canonicalize().is_ok_and(|staging| place.starts_with(staging)) {
+        let message =
+            format!("{}: lies in the staging of the mirror, where only modferry puts anything", bundle.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("move it out of the mirror, then import it"));
+    }
+    if above.next().is_some_and(|mirror| mirror.starts_with(&place)) {
+        let message = format!("{}: would lie in the bundle {}", mirror.display(), bundle.display());
+        return Err(Error::new(ErrorKind::Usage, message).hint("name another place for the mirror"));
+    }
+    Ok(())
 }
 
 /// A directory that goes away again, on the file system where a mirror would be made.

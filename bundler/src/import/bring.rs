@@ -4,7 +4,7 @@ use super::head::LineNumber;
 use super::stage::{Judged, Stage};
 use super::{copy, copy_hashed, medium, staged_file};
 use crate::carrier::{Opener, fault_of_carrier};
-use crate::durable::Writer;
+use crate::durable::{FILE_MODE, Writer};
 use crate::error::{Error, Result};
 use crate::source::Source;
 use modferry_format::finding::FindingKind;
@@ -70,7 +70,7 @@ impl Stage<'_> {
     pub(super) fn left(&self, number: LineNumber, entry: &Entry) -> Option<Source> {
         let path = staged_file(&self.head.id, number, &entry.path);
         let left = self.open(&path).ok().filter(|left| left.size() == entry.size)?;
-        let is_alone = self.mirror.durable().files().has_one_name(&path).is_ok_and(|alone| alone);
+        let is_alone = self.mirror.durable().files().is_ours_alone(&path, FILE_MODE).is_ok_and(|alone| alone);
         let is_same = || tape::hash(&left, left.size()).is_ok_and(|hash| hash == entry.sha256);
         (is_alone && is_same()).then_some(left)
     }

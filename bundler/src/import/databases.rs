@@ -360,12 +360,18 @@ fn read_lookup(mirror: &Mirror<'_>, path: &BundlePath, version: &ModuleVersion, 
 }
 
 /// Whether the mirror has the same under a path of a database in other bytes: a lookup may carry another head.
-pub(crate) fn is_same(at: &Mirror<'_>, path: &BundlePath, staged: &Path) -> Result<bool> {
+pub(crate) fn is_same(at: &Mirror<'_>, header: &Header, path: &BundlePath, staged: &Path) -> Result<bool> {
     // Tiles of other bytes are others, and need not be read.
-    let BundlePath::Lookup(..) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
+    let BundlePath::Lookup(name, version) = path else { return Ok(matches!(path, BundlePath::Supported(_))) };
     let Some(there) = published(at, path, record::MAX_BYTES as u64)? else { return Ok(true) };
     let durable = at.durable();
     let here = durable.files().read(staged, record::MAX_BYTES as u64);
     let here = here.map_err(|error| Error::io(&durable.full(staged), "could not be read", &error))?;
+    // Only what a client would take is as good as what the bundle brings.
+    let lookup = read_lookup(at, path, version, &there)?;
+    let keys = header.databases.iter().filter_map(|database| database.key.parse::<VerifierKey>().ok());
+    for key in keys.filter(|key| key.name() == name) {
+        lookup.head(&key).map_err(|error| damaged(at, path, &format!("carries no head of the database: {error}")))?;
+    }
     mirror::is_same(path, &there, &here).map_err(|invalid| damaged(at, path, &invalid.to_string()))
 }

@@ -2,6 +2,7 @@
 
 use super::{copy_hashed, medium, refuse, staged_head};
 use crate::carrier::Carrier;
+use crate::durable::FILE_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::head::header_error;
 use crate::lines::read_requires;
@@ -90,7 +91,7 @@ impl Head {
             let path = staged_head(id, file.name());
             if let Ok(there) = files.open(&path)
                 && there.size() == size
-                && files.has_one_name(&path).is_ok_and(|alone| alone)
+                && files.is_ours_alone(&path, FILE_MODE).is_ok_and(|alone| alone)
                 && tape::hash(&there, size).is_ok_and(|hash| hash == root.sum(file))
             {
                 staged.insert(file, there);

@@ -118,7 +118,12 @@ impl Judge<'_> {
             Some(Kind::File(_)) => {}
             Some(_) => return Err(durable.stranger(Path::new(&path), "is no file")),
         }
-        if !databases::is_same(self.mirror, &entry.path, &staged_file(&self.head.id, number, &entry.path))? {
+        if !databases::is_same(
+            self.mirror,
+            &self.head.header,
+            &entry.path,
+            &staged_file(&self.head.id, number, &entry.path),
+        )? {
             // The bundle's is proven, and its log is the mirror's.
             return Err(verdict::damaged(self.mirror, &entry.path, "it is not what the log has under this name"));
         }

@@ -13,6 +13,7 @@ use modferry_format::go_sum::Subject;
 use modferry_format::ledger::{Ledger, Line};
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
+use modferry_format::sumdb::head;
 use modferry_format::sumdb::record::Lookup;
 use modferry_format::{BundlePath, FileSha256, ModulePath, ModuleVersion};
 use std::collections::BTreeSet;
@@ -107,7 +108,8 @@ impl Ledgers<'_> {
 /// Whether it is a lookup, under whatever head.
 fn is_lookup(path: &BundlePath, read: impl FnOnce() -> std::io::Result<Vec<u8>>) -> bool {
     let BundlePath::Lookup(_, version) = path else { return false };
-    read().is_ok_and(|bytes| Lookup::parse(&bytes, version).is_ok())
+    let lookup = read().ok().and_then(|bytes| Lookup::parse(&bytes, version).ok());
+    lookup.is_some_and(|lookup| head::Head::stored(&lookup.note).is_ok())
 }
 
 /// The error for a published file that is not as its ledger says.

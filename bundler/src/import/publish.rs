@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::jobs;
 use crate::mirror::{DONE, JournalLine, Mirror, evidence, hash_of, staging};
 use modferry_format::BundlePath;
+use modferry_format::database::Tile;
 use modferry_format::manifest::Entry;
 use modferry_prove::tape;
 use std::io;
@@ -78,7 +79,8 @@ impl Publish<'_> {
         durable.sync()?;
         changes.apply(self.mirror, self.context)?;
         durable.sync()?;
-        let known = self.published - changes.new_files;
+        // A ledger that names more than the bundle has is for verify to find.
+        let known = self.published.saturating_sub(changes.new_files);
         if !self.is_repair {
             self.commit(&changes, known)?;
         }
@@ -181,7 +183,10 @@ impl Publish<'_> {
             (Some(_), Some(Kind::Directory)) => {}
             (Some(_), Some(_)) => return Err(durable.stranger(below, "is no directory")),
         }
-        for (name, kind) in durable.files().entries(&from).map_err(|error| failed(&error))? {
+        let mut entries = durable.files().entries(&from).map_err(|error| failed(&error))?;
+        // The levels of tiles from the top, so that each tile finds those above it: a verify meanwhile shall find no fault.
+        entries.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        for (name, kind) in entries {
             let place = below.join(&name);
             match kind {
                 // Databases are no modules; theirs are where they belong.
@@ -208,16 +213,20 @@ impl Publish<'_> {
     /// Gives each file its name by itself: of what an import that was killed has left, some may lie there that is published since.
     fn publish_singly(&self) -> Result<()> {
         let done = AtomicU64::new(0);
-        self.publish_phase(is_tile, &done)?;
+        // From the top, as above.
+        for level in (0..=Tile::MAX_LEVEL).rev() {
+            self.publish_phase(&|path| matches!(path, BundlePath::Tile(_, tile) if tile.level() == level), &done)?;
+        }
+        self.publish_phase(&|path| matches!(path, BundlePath::Supported(_)), &done)?;
         self.write_heads()?;
         for phase in [is_lookup as fn(&BundlePath) -> bool, is_mod, is_zip, is_info] {
-            self.publish_phase(phase, &done)?;
+            self.publish_phase(&phase, &done)?;
         }
         Ok(())
     }
 
     /// Gives their names to all files of one kind, on several threads: most of it is waiting for the file system.
-    fn publish_phase(&self, is_meant: fn(&BundlePath) -> bool, done: &AtomicU64) -> Result<()> {
+    fn publish_phase(&self, is_meant: &dyn Fn(&BundlePath) -> bool, done: &AtomicU64) -> Result<()> {
         let total = self.facts.count(State::Staged);
         let publish = |(path, bytes): (String, u64)| {
             self.publish_one(&staged_tree(&self.head.id).join(&path), Path::new(&path))?;
@@ -268,11 +277,6 @@ impl Publish<'_> {
         // At this point the bundle is committed, whatever happens next.
         self.mirror.settle()
     }
-}
-
-/// Also `supported`, by which go finds the rest.
-fn is_tile(path: &BundlePath) -> bool {
-    matches!(path, BundlePath::Tile(..) | BundlePath::Supported(_))
 }
 
 fn is_lookup(path: &BundlePath) -> bool {

@@ -6,6 +6,7 @@ use super::plan::{Ledgers, Place, is_published};
 use super::{medium, refuse, staged_file};
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
 use crate::context::{Context, Event};
+use crate::durable::FILE_MODE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::findings::Findings;
 use crate::mirror::Mirror;
@@ -392,7 +393,7 @@ impl Stage<'_> {
     /// Stages a text, unless it lies there already.
     fn write_text(&self, number: LineNumber, entry: &Entry, bytes: &[u8]) -> Result<()> {
         let (durable, path) = (self.mirror.durable(), staged_file(&self.head.id, number, &entry.path));
-        let is_there = durable.files().has_one_name(&path).is_ok_and(|alone| alone)
+        let is_there = durable.files().is_ours_alone(&path, FILE_MODE).is_ok_and(|alone| alone)
             && durable.files().read(&path, bytes.len() as u64).is_ok_and(|there| there == bytes);
         if is_there { Ok(()) } else { durable.create(&path)?.write_all(bytes) }
     }
