@@ -75,13 +75,19 @@ fn bundled(project: Project, edit: &dyn Fn(&Path) -> Outcome<()>) {
         crossed.inside_with(&variables, arguments).unwrap_or_else(|error| panic!("{name}: go {arguments:?}: {error}"))
     };
     compare(name, &graph, &inside(&["mod", "graph"]), &inside(&["list", "-m", "all"]));
-    // What go left in its cache at bundling is what the graph reads and what is selected, no more and no less.
+    // What go left in its cache at bundling is what the graph reads and what is selected, and go.mod files that `go work sync`
+    // asks for beside it; nothing has a zip that is not selected.
     let mut wanted: Names = graph.go_mods().map(|(version, _)| version.to_string()).collect();
     wanted.extend(graph.selected().filter_map(|node| match main.source(node) {
         Source::Version(version) => Some(version.to_string()),
         _ => None,
     }));
-    same(name, "wanted", &wanted, "carried", &go_mods.keys().map(ToString::to_string).collect());
+    let carried: Names = go_mods.keys().map(ToString::to_string).collect();
+    same(name, "wanted", &wanted, "wanted and carried", &wanted.intersection(&carried).cloned().collect());
+    for version in go_mods.keys().filter(|version| !wanted.contains(&version.to_string())) {
+        let zip = BundlePath::Zip(version.clone()).to_string();
+        assert!(!directory.join(&zip).exists(), "{name}: {zip} is carried, and not selected");
+    }
     let modferry = built::modferry().expect("it can be built");
     let verified = Command::new(modferry).arg("verify").arg(&directory).arg("--closure").output().expect("it starts");
     let text = String::from_utf8_lossy(&verified.stdout);
