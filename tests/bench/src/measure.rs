@@ -99,7 +99,8 @@ fn measured(command: &Command) -> Outcome<Run> {
     }
     let output = wrapper.output().map_err(|error| error.to_string())?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        // A signal leaves no words.
+        return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
 }
