@@ -205,10 +205,9 @@ impl Import<'_> {
         plan::room(mirror, &plan)?;
         context.progress.event(Event::Step("staging"));
         let keeps_texts = databases.may_need_bridge(&head.header);
-        let stage = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context };
-        let mut facts = stage.run(&mut |is_staged, carried| databases.prove(self.carrier, head, is_staged, carried))?;
-        context.progress.event(Event::Step("judging"));
-        databases.hold_to_covered(self.carrier, head, &facts)?;
+        let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context }.run()?;
+        context.progress.event(Event::Step("proving"));
+        databases.prove(self.carrier, head, &facts, &carried)?;
         let judgement = judge::judge(head, &mut facts, self.carrier, mirror, context)?;
         if self.options.dry_run {
             summary.known_files = plan.known_files;

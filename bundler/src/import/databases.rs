@@ -10,7 +10,6 @@
 //! What is closed at one head, joined with a slice that was made for another one, is closed at the newer of the two
 //! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
 
-use super::head::LineNumber;
 use super::heads;
 use super::log::{Log, Tiles};
 use super::plan::{Ledgers, Plan};
@@ -188,26 +187,31 @@ impl<'a> Databases<'a> {
         Ok(None)
     }
 
-    /// Proves what the bundle brings, and that its log is the mirror's; all its records and tiles are staged, if they are new.
+    /// Proves what the bundle brings, and that its log is the mirror's.
     pub(crate) fn prove(
         &mut self,
         carrier: &dyn Carrier,
         head: &BundleHead,
-        is_staged: &dyn Fn(LineNumber) -> bool,
+        facts: &Facts,
         carried: &check::Databases,
     ) -> Result<()> {
-        if self.logs.is_empty() {
+        if self.logs.is_empty() && self.covered.is_empty() {
             return Ok(());
         }
         let mut lines = BTreeMap::new();
         head.entries(|number, entry| {
-            if let BundlePath::Tile(name, tile) = &entry.path {
-                lines.insert((name.clone(), *tile), number);
+            match &entry.path {
+                BundlePath::Tile(name, tile) => drop(lines.insert((name.clone(), *tile), number)),
+                BundlePath::Zip(version) | BundlePath::Mod(version) => {
+                    let h1 = facts.of(number).h1.zip(self.covered.get(version));
+                    self.compare(carrier, &entry.path, h1)?;
+                }
+                _ => {}
             }
             Ok(())
         })?;
         let verdict = Verdict { mirror: self.mirror, id: head.id, carrier, dry_run: self.dry_run };
-        let tiles = Tiles { mirror: self.mirror, id: head.id, is_staged, lines, verdict };
+        let tiles = Tiles { mirror: self.mirror, id: head.id, facts, lines, verdict };
         for part in carried.parts() {
             let Some(log) = self.logs.iter_mut().find(|log| log.key == *part.key()) else { continue };
             let get = |tile| tiles.get(&log.key, tile, self.has_base);
@@ -239,20 +243,6 @@ impl<'a> Databases<'a> {
             hold_to_limit(&file, size, heads::MAX_BYTES, hint)?;
         }
         Ok(())
-    }
-
-    /// Holds what came without a record to those that the mirror has.
-    pub(crate) fn hold_to_covered(&self, carrier: &dyn Carrier, head: &BundleHead, facts: &Facts) -> Result<()> {
-        if self.covered.is_empty() {
-            return Ok(());
-        }
-        head.entries(|number, entry| match &entry.path {
-            BundlePath::Zip(version) | BundlePath::Mod(version) => {
-                let h1 = facts.of(number).h1.zip(self.covered.get(version));
-                self.compare(carrier, &entry.path, h1)
-            }
-            _ => Ok(()),
-        })
     }
 
     fn compare(&self, carrier: &dyn Carrier, path: &BundlePath, h1: Option<(H1, &Record)>) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::databases::published;
 use super::heads;
+use super::stage::{Facts, State};
 use super::verdict::Verdict;
 use super::{LineNumber, staged_file};
 use crate::beneath::Kind;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A full tile.
-pub(super) const MAX_TILE_BYTES: u64 = 8192;
+const MAX_TILE_BYTES: u64 = 8192;
 
 /// One database.
 pub(crate) struct Log {
@@ -126,8 +127,7 @@ impl Log {
 pub(crate) struct Tiles<'a> {
     pub(crate) mirror: &'a Mirror<'a>,
     pub(crate) id: BundleId,
-    /// Whether the file of a line is staged.
-    pub(crate) is_staged: &'a dyn Fn(LineNumber) -> bool,
+    pub(crate) facts: &'a Facts,
     pub(crate) lines: BTreeMap<(DatabaseName, Tile), LineNumber>,
     pub(crate) verdict: Verdict<'a>,
 }
@@ -136,7 +136,7 @@ impl Tiles<'_> {
     /// A tile of the bundle, or else, where that is allowed, one of the mirror.
     pub(crate) fn get(&self, key: &VerifierKey, tile: Tile, from_mirror: bool) -> Result<Option<Vec<u8>>> {
         match self.lines.get(&(key.name().clone(), tile)) {
-            Some(&number) if (self.is_staged)(number) => {
+            Some(&number) if self.facts.of(number).state == State::Staged => {
                 let path = staged_file(&self.id, number, &BundlePath::Tile(key.name().clone(), tile));
                 let read = self.mirror.durable().files().read(&path, MAX_TILE_BYTES).map(Some);
                 read.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))

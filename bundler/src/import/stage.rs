@@ -1,7 +1,6 @@
 //! Brings a bundle into staging and proves it there; nothing of the mirror changes yet.
 
 use super::head::{Head, LineNumber};
-use super::log::MAX_TILE_BYTES;
 use super::plan::{Ledgers, Place, is_published};
 use super::{medium, refuse, staged_file};
 use crate::carrier::{Carrier, Delivered, Opener, What, fault_of_carrier};
@@ -77,9 +76,6 @@ impl Facts {
     }
 }
 
-/// What is done while zips are proved: with whether the file of a line is staged, and the parts of checksum databases.
-pub(crate) type Meanwhile<'m> = &'m mut dyn FnMut(&dyn Fn(LineNumber) -> bool, &check::Databases) -> Result<()>;
-
 /// A bundle on its way into staging.
 pub(crate) struct Stage<'a> {
     pub(crate) carrier: &'a dyn Carrier,
@@ -142,10 +138,6 @@ impl Shared {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).set(number, Fact { state, h1 });
     }
 
-    fn fact(&self, number: LineNumber) -> Fact {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).of(number)
-    }
-
     fn fail(&self, error: Error) {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -156,15 +148,14 @@ impl Shared {
 }
 
 impl Stage<'_> {
-    /// Stages everything; anything that is wrong with the bundle is an error that names the first of it. `meanwhile` begins when
-    /// all small texts are staged, records and tiles among them, and zips are still on their way.
-    pub(crate) fn run(&self, meanwhile: Meanwhile<'_>) -> Result<Facts> {
+    /// Stages everything; anything that is wrong with the bundle is an error that names the first of it.
+    pub(crate) fn run(&self) -> Result<(Facts, check::Databases)> {
         let shared = Shared::default();
         let jobs = self.context.jobs.max(1);
         let queue: WorkQueue<Job> =
             if self.carrier.passes_once() { WorkQueue::with_room(jobs) } else { WorkQueue::default() };
         let mut checker = Checker::new(&self.head.header);
-        let (judged, done_meanwhile) = thread::scope(|scope| {
+        thread::scope(|scope| {
             let (syncer, woken) = sync_channel(1);
             let sync = move || woken.iter().for_each(|()| self.mirror.durable().sync_ahead());
             // Without it the sync before publishing takes longer.
@@ -192,30 +183,24 @@ impl Stage<'_> {
             }
             let walked = self.walk(&mut checker, &shared, &queue);
             queue.close();
-            let (judged, databases) = checker.end();
-            let is_staged = |number| shared.fact(number).state == State::Staged;
-            // Of a bundle that is refused anyway it could only say something else.
-            let is_good =
-                walked.is_ok() && judged.is_empty() && shared.findings.is_empty() && shared.failed().is_none();
-            let done_meanwhile = if is_good { meanwhile(&is_staged, &databases) } else { Ok(()) };
             for worker in workers {
                 // A mistake of ours must not end in an import without what that worker had in hand.
                 worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }
-            walked.map(|()| (judged, done_meanwhile))
+            walked
         })?;
         self.context.interrupt.check()?;
         if let Some(error) = shared.failed() {
             return Err(error);
         }
         let findings = shared.findings;
+        let (judged, databases) = checker.end();
         judged.into_iter().for_each(|finding| findings.add(finding));
         // Owner, mode and time in a tar change nothing: they are for verify to name.
         let carrier = self.carrier.findings().into_iter().filter(|finding| finding.kind != FindingKind::CarrierForm);
         carrier.for_each(|finding| findings.add(finding));
         self.refuse_findings(findings.finish())?;
-        done_meanwhile?;
-        Ok(shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok((shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner), databases))
     }
 
     fn refuse_findings(&self, findings: Vec<Finding>) -> Result<()> {
@@ -309,10 +294,6 @@ impl Stage<'_> {
         let Line { number, entry, stated } = line;
         if let Some(limit) = check::wants_bytes(&entry.path) {
             return self.text(number, entry, open, limit, ledgers, shared);
-        }
-        if matches!(entry.path, BundlePath::Tile(..)) {
-            // At once as well: the proof needs it, and a worker would come to it last.
-            return self.text(number, entry, open, MAX_TILE_BYTES, ledgers, shared).map(|_| None);
         }
         let place = if is_published(&entry.path) { ledgers.place(entry)? } else { Place::Nowhere };
         let mut from = match place {
