@@ -33,6 +33,11 @@ impl<F: From<Finding> + Ord> Findings<F> {
         }
     }
 
+    /// Whether there is none so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Whether no more are taken.
     pub(crate) fn are_full(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len() > MAX_FINDINGS

@@ -35,6 +35,7 @@ use crate::mirror::{Mirror, TREE, WhenLocked, staging};
 use crate::source::Source;
 use databases::Databases;
 use head::{Head, LineNumber};
+use modferry_format::check;
 use modferry_format::finding::FindingKind;
 use modferry_format::header::{EVERY_MODULE, Header};
 use modferry_format::root::{BUNDLE, HeadFile};
@@ -46,6 +47,7 @@ use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use verdict::Keeps;
 
 /// What to allow and how to go about it.
 pub struct Options<'a> {
@@ -205,9 +207,20 @@ impl Import<'_> {
         plan::room(mirror, &plan)?;
         context.progress.event(Event::Step("staging"));
         let keeps_texts = databases.may_need_bridge(&head.header);
-        let (mut facts, carried) = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context }.run()?;
-        context.progress.event(Event::Step("proving"));
-        databases.prove(self.carrier, head, &facts, &carried)?;
+        let stage = stage::Stage { carrier: self.carrier, mirror, head, keeps_texts, context };
+        // Tried while zips are on their way. What is refused is judged once more, when all of the bundle is in staging.
+        let early = |is_staged: &dyn Fn(LineNumber) -> bool, carried: &check::Databases| {
+            databases.prove(self.carrier, head, is_staged, carried, Keeps::Nothing).ok()
+        };
+        let (mut facts, carried, early) = stage.run(early)?;
+        context.progress.event(Event::Step("judging"));
+        let is_staged = |number| facts.of(number).state == stage::State::Staged;
+        let proven = match early {
+            Some(proven) => proven,
+            None => databases.prove(self.carrier, head, &is_staged, &carried, Keeps::Evidence)?,
+        };
+        databases.add(proven, &head.id)?;
+        databases.hold_to_covered(self.carrier, head, &facts)?;
         let judgement = judge::judge(head, &mut facts, self.carrier, mirror, context)?;
         if self.options.dry_run {
             summary.known_files = plan.known_files;

@@ -10,11 +10,12 @@
 //! What is closed at one head, joined with a slice that was made for another one, is closed at the newer of the two
 //! (`format-spec/tests/sumdb/histories.rs`), so an older bundle may come later.
 
+use super::head::LineNumber;
 use super::heads;
 use super::log::{Log, Tiles};
 use super::plan::{Ledgers, Plan};
 use super::stage::Facts;
-use super::verdict::{Verdict, damaged, without_base};
+use super::verdict::{Keeps, Verdict, damaged, without_base};
 use super::{Head as BundleHead, NO_RECORD_HINT, Options, refuse};
 use crate::beneath::Kind;
 use crate::carrier::Carrier;
@@ -57,6 +58,10 @@ pub(crate) struct Derived {
     /// Whether it is a ledger; those come before what is served.
     pub(crate) is_ledger: bool,
 }
+
+/// Heads of databases that are proven to be of the mirror's log, and that it lacks.
+#[derive(Default)]
+pub(crate) struct Proven(Vec<(VerifierKey, Vec<Head>)>);
 
 /// The keys of a bundle's databases, all of them trusted.
 pub(crate) fn trusted_keys(name: &str, header: &Header, options: &Options<'_>) -> Result<Vec<VerifierKey>> {
@@ -188,32 +193,31 @@ impl<'a> Databases<'a> {
     }
 
     /// Proves what the bundle brings, and that its log is the mirror's.
+    /// Gives the heads that the mirror lacks. Only with `keeps` is anything written, and only of what is refused.
     pub(crate) fn prove(
-        &mut self,
+        &self,
         carrier: &dyn Carrier,
         head: &BundleHead,
-        facts: &Facts,
+        is_staged: &dyn Fn(LineNumber) -> bool,
         carried: &check::Databases,
-    ) -> Result<()> {
-        if self.logs.is_empty() && self.covered.is_empty() {
-            return Ok(());
+        keeps: Keeps,
+    ) -> Result<Proven> {
+        let mut proven = Proven::default();
+        if self.logs.is_empty() {
+            return Ok(proven);
         }
         let mut lines = BTreeMap::new();
         head.entries(|number, entry| {
-            match &entry.path {
-                BundlePath::Tile(name, tile) => drop(lines.insert((name.clone(), *tile), number)),
-                BundlePath::Zip(version) | BundlePath::Mod(version) => {
-                    let h1 = facts.of(number).h1.zip(self.covered.get(version));
-                    self.compare(carrier, &entry.path, h1)?;
-                }
-                _ => {}
+            if let BundlePath::Tile(name, tile) = &entry.path {
+                lines.insert((name.clone(), *tile), number);
             }
             Ok(())
         })?;
-        let verdict = Verdict { mirror: self.mirror, id: head.id, carrier, dry_run: self.dry_run };
-        let tiles = Tiles { mirror: self.mirror, id: head.id, facts, lines, verdict };
+        let keeps = if self.dry_run { Keeps::Nothing } else { keeps };
+        let verdict = Verdict { mirror: self.mirror, id: head.id, carrier, keeps };
+        let tiles = Tiles { mirror: self.mirror, id: head.id, is_staged, lines, verdict };
         for part in carried.parts() {
-            let Some(log) = self.logs.iter_mut().find(|log| log.key == *part.key()) else { continue };
+            let Some(log) = self.logs.iter().find(|log| log.key == *part.key()) else { continue };
             let get = |tile| tiles.get(&log.key, tile, self.has_base);
             match part.prove(get) {
                 Ok(_) => {}
@@ -229,10 +233,18 @@ impl<'a> Databases<'a> {
                 }
                 Err(Unproven::Unread { error, .. }) => return Err(error),
             }
-            log.join(part, &tiles)?;
+            proven.0.push((log.key.clone(), log.join(part, &tiles)?));
             hold_to_records(self.mirror, carrier, part)?;
         }
-        self.hold_to_limit(&head.id)
+        Ok(proven)
+    }
+
+    /// Takes what was proven, if the ledgers of heads have room for it.
+    pub(crate) fn add(&mut self, proven: Proven, id: &BundleId) -> Result<()> {
+        for (key, heads) in proven.0 {
+            self.logs.iter_mut().filter(|log| log.key == key).for_each(|log| log.added.extend(heads.iter().cloned()));
+        }
+        self.hold_to_limit(id)
     }
 
     /// A ledger of heads that nobody would read again is never written.
@@ -243,6 +255,20 @@ impl<'a> Databases<'a> {
             hold_to_limit(&file, size, heads::MAX_BYTES, hint)?;
         }
         Ok(())
+    }
+
+    /// Holds what came without a record to those that the mirror has.
+    pub(crate) fn hold_to_covered(&self, carrier: &dyn Carrier, head: &BundleHead, facts: &Facts) -> Result<()> {
+        if self.covered.is_empty() {
+            return Ok(());
+        }
+        head.entries(|number, entry| match &entry.path {
+            BundlePath::Zip(version) | BundlePath::Mod(version) => {
+                let h1 = facts.of(number).h1.zip(self.covered.get(version));
+                self.compare(carrier, &entry.path, h1)
+            }
+            _ => Ok(()),
+        })
     }
 
     fn compare(&self, carrier: &dyn Carrier, path: &BundlePath, h1: Option<(H1, &Record)>) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use super::databases::published;
 use super::heads;
-use super::stage::{Facts, State};
 use super::verdict::Verdict;
 use super::{LineNumber, staged_file};
 use crate::beneath::Kind;
@@ -69,8 +68,8 @@ impl Log {
         Ok(())
     }
 
-    /// Proves that the mirror's newest head and the bundle's are of one log.
-    pub(crate) fn join(&mut self, part: &Part, tiles: &Tiles<'_>) -> Result<()> {
+    /// Proves that the mirror's newest head and the bundle's are of one log. Gives the bundle's heads that the mirror lacks.
+    pub(crate) fn join(&self, part: &Part, tiles: &Tiles<'_>) -> Result<Vec<Head>> {
         if let Some(newest) = self.newest() {
             // Of two trees of one size the mirror's is the older.
             let (older, newer) = mirror::in_order(newest, part.head());
@@ -88,12 +87,9 @@ impl Log {
                 }
             }
         }
-        for head in part.served().iter().chain([part.head()]) {
-            if head.size() > 0 && self.known().all(|known| known != head) {
-                self.added.push(head.clone());
-            }
-        }
-        Ok(())
+        let heads = part.served().iter().chain([part.head()]);
+        let is_new = |head: &&Head| head.size() > 0 && self.known().all(|known| known != *head);
+        Ok(heads.filter(is_new).cloned().collect())
     }
 
     /// A damaged tile of the mirror looks like a fork; what the mirror has must prove its own head.
@@ -127,7 +123,8 @@ impl Log {
 pub(crate) struct Tiles<'a> {
     pub(crate) mirror: &'a Mirror<'a>,
     pub(crate) id: BundleId,
-    pub(crate) facts: &'a Facts,
+    /// Whether the file of a line is staged.
+    pub(crate) is_staged: &'a dyn Fn(LineNumber) -> bool,
     pub(crate) lines: BTreeMap<(DatabaseName, Tile), LineNumber>,
     pub(crate) verdict: Verdict<'a>,
 }
@@ -136,7 +133,7 @@ impl Tiles<'_> {
     /// A tile of the bundle, or else, where that is allowed, one of the mirror.
     pub(crate) fn get(&self, key: &VerifierKey, tile: Tile, from_mirror: bool) -> Result<Option<Vec<u8>>> {
         match self.lines.get(&(key.name().clone(), tile)) {
-            Some(&number) if self.facts.of(number).state == State::Staged => {
+            Some(&number) if (self.is_staged)(number) => {
                 let path = staged_file(&self.id, number, &BundlePath::Tile(key.name().clone(), tile));
                 let read = self.mirror.durable().files().read(&path, MAX_TILE_BYTES).map(Some);
                 read.map_err(|error| Error::io(&self.mirror.durable().full(&path), "could not be read", &error))

@@ -18,8 +18,16 @@ pub(crate) struct Verdict<'a> {
     pub(crate) mirror: &'a Mirror<'a>,
     pub(crate) id: BundleId,
     pub(crate) carrier: &'a dyn Carrier,
-    /// Nothing is kept then.
-    pub(crate) dry_run: bool,
+    pub(crate) keeps: Keeps,
+}
+
+/// What is written of a bundle that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// Nothing: it is only tried, or not all of the bundle is in staging yet.
+    Nothing,
+    /// The two notes of a fork; that the bundle waits in staging for a bridge.
+    Evidence,
 }
 
 impl Verdict<'_> {
@@ -34,7 +42,7 @@ impl Verdict<'_> {
         let error = error.because(older.note()).because(newer.note());
         let hint = "nothing was imported; show both notes to the owner of the database: one of them, or the key, is not \
                     genuine";
-        if self.dry_run {
+        if self.keeps == Keeps::Nothing {
             return error.hint(hint);
         }
         let text = format!("{}\n{}", older.note(), newer.note());
@@ -57,7 +65,7 @@ impl Verdict<'_> {
         let is_there = durable.files().read(&path, text.len() as u64).is_ok_and(|there| there == text.as_bytes());
         let write = || durable.create(&path)?.write_all(text.as_bytes());
         if !is_there
-            && !self.dry_run
+            && self.keeps == Keeps::Evidence
             && let Err(error) = write()
         {
             return error;
