@@ -9,9 +9,10 @@ mod crash;
 mod taking;
 
 use crash::{Recorder, Stopper};
-use modferry::carrier::Carrier;
-use modferry::error::ErrorKind;
+use modferry::carrier::{Carrier, Delivered, Directory, What};
+use modferry::error::{ErrorKind, Result};
 use modferry::import::waiting;
+use modferry::source::Source;
 use modferry_format::BundlePath;
 use modferry_format::database::Tile;
 use modferry_format::sumdb::client;
@@ -20,8 +21,9 @@ use modferry_harness::database::{self, Log};
 use modferry_harness::module::Module;
 use modferry_harness::synthetic_bundle;
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io, thread};
 use taking::{take, take_from};
 use walkdir::WalkDir;
 
@@ -272,15 +274,21 @@ fn a_damaged_mirror_is_not_taken_for_a_fork() {
 }
 
 /// A bundle of another log under the same key, larger and smaller than what the mirror has, is a fork with its evidence.
-#[test]
-fn a_fork_of_any_size_is_found_and_kept() {
-    let (log, module) = small();
+/// Another log with the key of the small one, and its first modules.
+fn forked(module: &impl Fn(u64) -> Module) -> Log {
     let mut other = Log::default();
     for number in 0..3 {
         other.grow(number * 200 + 7, "");
         other.add(&module(number)).unwrap();
     }
     other.grow(2_000, "fork");
+    other
+}
+
+#[test]
+fn a_fork_of_any_size_is_found_and_kept() {
+    let (log, module) = small();
+    let other = forked(&module);
     let directory = tempfile::tempdir().unwrap();
     let place = |name: &str| directory.path().join(name);
     synthetic_bundle::write_with_log(&place("mirror's"), &[module(0), module(4)], &log, 1_100, &[]).unwrap();
@@ -363,5 +371,55 @@ fn a_bundle_that_waits_survives_whatever_stops_it() {
         }
         assert!(list.is_file(), "step {step}");
         every_client_is_served(&mirror, &format!("stopped at step {step}"));
+    }
+}
+
+/// A medium that breaks in its zips, after a while.
+struct Broken(Directory);
+
+impl Carrier for Broken {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn head(&self, name: &str) -> io::Result<Option<Source>> {
+        self.0.head(name)
+    }
+
+    fn content(&self) -> Result<Box<dyn Iterator<Item = Delivered> + '_>> {
+        let break_zip = |delivered: Delivered| match delivered.what {
+            What::File(size, _) if delivered.path.ends_with(".zip") => {
+                // The tiles are staged meanwhile.
+                thread::sleep(Duration::from_millis(100));
+                let open = || {
+                    // Whatever is done beside the zips has its result long before.
+                    thread::sleep(Duration::from_millis(300));
+                    Err(io::Error::other("unrecovered read error"))
+                };
+                Delivered { what: What::File(size, Box::new(open)), ..delivered }
+            }
+            _ => delivered,
+        };
+        Ok(Box::new(self.0.content()?.map(break_zip)))
+    }
+}
+
+#[test]
+fn what_is_not_whole_in_staging_neither_waits_nor_is_evidence_of_a_fork() {
+    let (log, module) = small();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    synthetic_bundle::write_with_log(&place("short"), &[module(0)], &log, 300, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("long"), &[module(0), module(4)], &log, 1_100, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("waits"), &[module(1), module(3)], &log, 800, &[]).unwrap();
+    synthetic_bundle::write_with_log(&place("forks"), &[module(1)], &forked(&module), 1_300, &[1_100]).unwrap();
+    for (base, name, kind) in [("short", "waits", ErrorKind::NeedsBridge), ("long", "forks", ErrorKind::Fork)] {
+        let mirror = place(&format!("mirror-{name}"));
+        take(&place(base), &mirror, None).unwrap();
+        let broken = Broken(Directory::open(&place(name)).unwrap());
+        assert_eq!(take_from(&broken, &mirror, None).unwrap_err().kind, ErrorKind::Io, "{name}");
+        assert!(waiting(&mirror).unwrap().is_empty(), "{name}");
+        assert!(!mirror.join("quarantine").exists(), "{name}");
+        assert_eq!(take(&place(name), &mirror, None).unwrap_err().kind, kind, "{name}");
     }
 }
