@@ -2,7 +2,7 @@
 //! to staging first and put in place together.
 
 use super::databases::{Databases, Derived};
-use super::head::{Head, LineNumber};
+use super::head::{Group, Head, LineNumber};
 use super::judge::{Judgement, ledger_line};
 use super::plan::is_published;
 use super::stage::{Facts, State};
@@ -41,6 +41,9 @@ pub(crate) struct Changes {
     pub(crate) new_bytes: u64,
     /// Versions whose zip came with it.
     pub(crate) new_versions: BTreeSet<ModuleVersion>,
+    /// Files of checksum databases that came with it: tiles, and records.
+    pub(crate) new_tiles: u64,
+    pub(crate) new_records: u64,
     /// What is not as imports leave it; nothing was done about it.
     pub(crate) damaged: Vec<String>,
     /// How many files were staged.
@@ -72,7 +75,13 @@ impl Changes {
         let observations = &head.header.observations;
         let derive = Derive { mirror, id: head.id, facts, judgement, observations, changes: Mutex::default() };
         let produce = |hand: &mut dyn FnMut(Lines) -> Result<()>| {
-            head.modules(|module, lines| hand((module.clone(), lines.to_vec())))
+            head.groups(|group| match group {
+                Group::Module(module, lines) => hand((module.clone(), lines.to_vec())),
+                Group::Other(number, entry) => {
+                    derive.count(number, entry);
+                    Ok(())
+                }
+            })
         };
         jobs::feed(context.jobs, produce, |(module, lines)| derive.module(&module, &lines))?;
         databases.derived(&head.id).iter().try_for_each(|derived| derive.database(derived))?;
@@ -108,6 +117,15 @@ impl Changes {
 }
 
 impl Derive<'_> {
+    fn count(&self, number: LineNumber, entry: &Entry) {
+        let is_new = u64::from(self.facts.of(number).state == State::Staged);
+        self.changes(|changes| match entry.path {
+            BundlePath::Tile(..) | BundlePath::Supported(_) => changes.new_tiles += is_new,
+            BundlePath::Lookup(..) => changes.new_records += is_new,
+            _ => {}
+        });
+    }
+
     fn module(&self, module: &ModulePath, lines: &[(LineNumber, Entry)]) -> Result<()> {
         let mut ledger = self.mirror.ledger(module)?;
         let mut is_changed = false;

@@ -65,6 +65,14 @@ pub(crate) struct Head {
     requires: Source,
 }
 
+/// Entries that belong together.
+pub(crate) enum Group<'a> {
+    /// All of one module.
+    Module(&'a ModulePath, &'a [(LineNumber, Entry)]),
+    /// One that is of no module.
+    Other(LineNumber, &'a Entry),
+}
+
 impl Head {
     /// Copies the head files; one that is not as `BUNDLE` states ends the import.
     pub(crate) fn stage(
@@ -148,26 +156,24 @@ impl Head {
         }
     }
 
-    /// The entries of one module after the other; they stand together. What belongs to no module is left out.
-    pub(crate) fn modules(
-        &self,
-        mut each: impl FnMut(&ModulePath, &[(LineNumber, Entry)]) -> Result<()>,
-    ) -> Result<()> {
+    /// The entries of one module after the other, which stand together, and in their place what belongs to none.
+    pub(crate) fn groups(&self, mut each: impl FnMut(Group<'_>) -> Result<()>) -> Result<()> {
         let (mut module, mut lines): (Option<ModulePath>, Vec<(LineNumber, Entry)>) = (None, Vec::new());
         self.entries(|number, entry| {
             if entry.path.module() != module.as_ref() {
                 if let Some(module) = &module {
-                    each(module, &lines)?;
+                    each(Group::Module(module, &lines))?;
                 }
                 lines.clear();
                 module = entry.path.module().cloned();
             }
-            if module.is_some() {
-                lines.push((number, entry));
+            if module.is_none() {
+                return each(Group::Other(number, &entry));
             }
+            lines.push((number, entry));
             Ok(())
         })?;
-        module.map_or(Ok(()), |module| each(&module, &lines))
+        module.map_or(Ok(()), |module| each(Group::Module(&module, &lines)))
     }
 
     /// What the far side must have, one thing after the other.

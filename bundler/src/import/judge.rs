@@ -2,7 +2,7 @@
 //! one is an incident that ends the import.
 
 use super::databases;
-use super::head::{Head, LineNumber};
+use super::head::{Group, Head, LineNumber};
 use super::plan::is_published;
 use super::stage::{Fact, Facts, State};
 use super::staged_file;
@@ -49,13 +49,12 @@ pub(crate) fn judge(
     context: &Context<'_>,
 ) -> Result<Judgement> {
     let mut judge = Judge { head, mirror, judgement: Judgement::default(), incidents: Vec::new(), count: 0 };
-    head.entries(|number, entry| {
+    head.groups(|group| {
         context.interrupt.check()?;
-        judge.database_file(number, &entry, facts)
-    })?;
-    head.modules(|module, lines| {
-        context.interrupt.check()?;
-        judge.module(module, lines, facts)
+        match group {
+            Group::Module(module, lines) => judge.module(module, lines, facts),
+            Group::Other(number, entry) => judge.database_file(number, entry, facts),
+        }
     })?;
     if judge.count == 0 {
         return Ok(judge.judgement);
@@ -108,7 +107,7 @@ impl Judge<'_> {
     /// A file of a checksum database: a lookup may carry another head, everything else has one content for ever.
     fn database_file(&self, number: LineNumber, entry: &Entry, facts: &mut Facts) -> Result<()> {
         let fact = facts.of(number);
-        if entry.path.module().is_some() || !is_published(&entry.path) || fact.state != State::Staged {
+        if !is_published(&entry.path) || fact.state != State::Staged {
             return Ok(());
         }
         let (durable, path) = (self.mirror.durable(), entry.path.to_string());

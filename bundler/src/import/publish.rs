@@ -63,16 +63,6 @@ impl Publish<'_> {
         } else {
             self.move_tree(&staged_tree(&self.head.id))?;
         }
-        let (mut new_tiles, mut new_records) = (0, 0);
-        self.head.entries(|number, entry| {
-            let is_new = u64::from(self.facts.of(number).state == State::Staged);
-            match entry.path {
-                BundlePath::Tile(..) | BundlePath::Supported(_) => new_tiles += is_new,
-                BundlePath::Lookup(..) => new_records += is_new,
-                _ => {}
-            }
-            Ok(())
-        })?;
         // At this point a crash leaves whole files that no ledger and no list names.
         let changes =
             Changes::derive(self.mirror, self.head, self.facts, self.judgement, self.databases, self.context)?;
@@ -87,7 +77,7 @@ impl Publish<'_> {
         durable.remove_staging(&staging(&self.head.id))?;
         summary.new_files = changes.new_files;
         summary.new_bytes = changes.new_bytes;
-        (summary.new_records, summary.new_tiles) = (new_records, new_tiles);
+        (summary.new_records, summary.new_tiles) = (changes.new_records, changes.new_tiles);
         summary.new_versions = changes.new_versions.len() as u64;
         summary.known_files = known;
         summary.damaged = changes.damaged;
