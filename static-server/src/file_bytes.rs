@@ -46,11 +46,20 @@ pub(crate) fn read_warm(file: &File, buffer: &mut [u8], offset: u64) -> io::Resu
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     match preadv2(file, &mut [io::IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
         Ok(read) => Ok(read),
+        Err(Errno::OPNOTSUPP) if is_in_memory(file) => read_once(file, buffer, offset),
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR | Errno::PERM) => {
             Err(io::ErrorKind::WouldBlock.into())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a file is on a file system that is nowhere but in memory; those do not say so when they are asked.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    /// linux/magic.h
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -66,4 +75,24 @@ fn read_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_once(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
+
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn what_is_nowhere_but_in_memory_is_read_at_once() {
+        let descriptor = rustix::fs::memfd_create("bytes", rustix::fs::MemfdFlags::empty()).unwrap();
+        let mut file = File::from(descriptor);
+        file.write_all(b"in memory").unwrap();
+        assert!(is_in_memory(&file));
+        let mut buffer = [0; 16];
+        assert_eq!(read_at(&file, &mut buffer, 3, Patience::Now).unwrap(), 6);
+        assert_eq!(&buffer[..6], b"memory");
+        assert!(!is_in_memory(&File::open("/proc/self/cmdline").unwrap()));
+    }
 }
