@@ -312,7 +312,9 @@ fn medium(carrier: &dyn Carrier, path: &str, error: &std::io::Error) -> Error {
 
 /// The error for a file of the bundle that is not good.
 fn refuse(carrier: &dyn Carrier, path: &str, reason: &str) -> Error {
-    Error::new(ErrorKind::BundleInvalid, format!("{}: {path}: {reason}", carrier.name()))
+    // What is wrong with the carrier itself has its name already.
+    let subject = if path == carrier.name() { path.to_owned() } else { format!("{}: {path}", carrier.name()) };
+    Error::new(ErrorKind::BundleInvalid, format!("{subject}: {reason}"))
         .hint("modferry verify names everything that is wrong with a bundle; the mirror is as it was")
 }
 

@@ -9,6 +9,7 @@ use crate::lines::read_requires;
 use crate::manifest_reader::{ManifestReader, Next};
 use crate::mirror::Mirror;
 use crate::source::Source;
+use modferry_format::finding::{Finding, FindingKind};
 use modferry_format::header::Header;
 use modferry_format::manifest::Entry;
 use modferry_format::requires::Required;
@@ -44,7 +45,7 @@ pub(crate) fn read_header(carrier: &dyn Carrier, root: &Root) -> Result<Header> 
     let file = HeadFile::BundleJson;
     let bytes = match carrier.head(file.name()) {
         Ok(Some(source)) => source.read_all(file.max_bytes()).map_err(|error| medium(carrier, file.name(), &error))?,
-        Ok(None) => return Err(refuse(carrier, file.name(), "missing")),
+        Ok(None) => return Err(missing(carrier, file)),
         Err(error) => return Err(medium(carrier, file.name(), &error)),
     };
     let header = Header::parse(&bytes).map_err(|error| header_error(carrier, &error))?;
@@ -53,6 +54,15 @@ pub(crate) fn read_header(carrier: &dyn Carrier, root: &Root) -> Result<Header> 
         return Err(refuse(carrier, file.name(), &format!("has sha256 {hash}, BUNDLE states {}", root.sum(file))));
     }
     Ok(header)
+}
+
+/// The error for a head file that is not there, or did not come since the carrier is broken before it.
+fn missing(carrier: &dyn Carrier, file: HeadFile) -> Error {
+    let is_broken = |last: &Finding| last.kind == FindingKind::Carrier && last.subject == carrier.name();
+    match carrier.findings().pop().filter(is_broken) {
+        Some(broken) => refuse(carrier, &broken.subject, &broken.detail),
+        None => refuse(carrier, file.name(), "missing"),
+    }
 }
 
 /// The head files, in staging; they are read there from now on.
@@ -92,7 +102,7 @@ impl Head {
             let source = match carrier.head(file.name()) {
                 Ok(Some(source)) if source.size() <= file.max_bytes() => source,
                 Ok(Some(_)) => return Err(refuse(carrier, file.name(), "larger than the format allows")),
-                Ok(None) => return Err(refuse(carrier, file.name(), "missing")),
+                Ok(None) => return Err(missing(carrier, file)),
                 Err(error) => return Err(medium(carrier, file.name(), &error)),
             };
             let size = source.size();

@@ -209,12 +209,18 @@ impl Stage<'_> {
         if let Some(error) = shared.failed() {
             return Err(error);
         }
-        let findings = shared.findings;
-        judged.into_iter().for_each(|finding| findings.add(finding));
         // Owner, mode and time in a tar change nothing: they are for verify to name.
         let carrier = self.carrier.findings().into_iter().filter(|finding| finding.kind != FindingKind::CarrierForm);
-        carrier.for_each(|finding| findings.add(finding));
-        self.refuse_findings(findings.finish())?;
+        let findings = shared.findings;
+        if self.carrier.is_broken() {
+            // Where it is broken first, which it names last; what it did not bring lacks nothing that anybody knows of.
+            let mut named: Vec<Finding> = carrier.collect();
+            named.reverse();
+            self.refuse_findings(named.into_iter().chain(findings.finish()).collect())?;
+        } else {
+            judged.into_iter().chain(carrier).for_each(|finding| findings.add(finding));
+            self.refuse_findings(findings.finish())?;
+        }
         Ok((shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner), databases, known))
     }
 
