@@ -273,7 +273,6 @@ fn a_damaged_mirror_is_not_taken_for_a_fork() {
     assert!(blamed > 0 && contradicted > 0, "{blamed} by their own head, {contradicted} by the other's");
 }
 
-/// A bundle of another log under the same key, larger and smaller than what the mirror has, is a fork with its evidence.
 /// Another log with the key of the small one, and its first modules.
 fn forked(module: &impl Fn(u64) -> Module) -> Log {
     let mut other = Log::default();
@@ -285,6 +284,7 @@ fn forked(module: &impl Fn(u64) -> Module) -> Log {
     other
 }
 
+/// A bundle of another log under the same key, larger and smaller than what the mirror has, is a fork with its evidence.
 #[test]
 fn a_fork_of_any_size_is_found_and_kept() {
     let (log, module) = small();

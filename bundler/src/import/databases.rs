@@ -192,8 +192,8 @@ impl<'a> Databases<'a> {
         Ok(None)
     }
 
-    /// Proves what the bundle brings, and that its log is the mirror's.
-    /// Gives the heads that the mirror lacks. Only with `keeps` is anything written, and only of what is refused.
+    /// Proves what the bundle brings, and that its log is the mirror's. Gives the heads that the mirror lacks. Only with
+    /// [`Keeps::Evidence`] is anything written, and only of what is refused.
     pub(crate) fn prove(
         &self,
         carrier: &dyn Carrier,

@@ -210,15 +210,14 @@ impl Stage<'_> {
             return Err(error);
         }
         // Owner, mode and time in a tar change nothing: they are for verify to name.
-        let carrier = self.carrier.findings().into_iter().filter(|finding| finding.kind != FindingKind::CarrierForm);
-        let findings = shared.findings;
-        if self.carrier.is_broken() {
+        let named = self.carrier.findings().into_iter().filter(|finding| finding.kind != FindingKind::CarrierForm);
+        let (mut named, findings): (Vec<Finding>, _) = (named.collect(), shared.findings);
+        if self.carrier.is_broken() && !named.is_empty() {
             // Where it is broken first, which it names last; what it did not bring lacks nothing that anybody knows of.
-            let mut named: Vec<Finding> = carrier.collect();
             named.reverse();
             self.refuse_findings(named.into_iter().chain(findings.finish()).collect())?;
         } else {
-            judged.into_iter().chain(carrier).for_each(|finding| findings.add(finding));
+            judged.into_iter().chain(named).for_each(|finding| findings.add(finding));
             self.refuse_findings(findings.finish())?;
         }
         Ok((shared.facts.into_inner().unwrap_or_else(PoisonError::into_inner), databases, known))
