@@ -11,8 +11,12 @@ use std::io;
 
 /// What is read around a point to find a whole line there: one that began before it, and one after it.
 const PROBE_BYTES: usize = 2 * MAX_LINE_BYTES;
-/// At this size what is left is read in one piece.
+/// What is read first, since it is enough nearly always: most paths are much shorter than the longest.
+const SHORT_PROBE_BYTES: usize = 512;
+/// At this size what is left can be read in one piece; while it is larger, there is a line that begins behind its middle.
 const REST_BYTES: u64 = 4 * MAX_LINE_BYTES as u64;
+/// At this size it is, whatever the lines in it are.
+const SHORT_REST_BYTES: u64 = 1024;
 
 /// The line that `compare` calls equal; it is given lines without their newlines and says how what they hold stands to
 /// what is looked for. `None` where there is none, and where the file is not what it should be.
@@ -25,10 +29,18 @@ pub(crate) fn find(
     // Between these two, both at the beginning of a line, the line must be.
     let (mut from, mut to) = (0, size);
     let mut buffer = vec![0; REST_BYTES as usize];
-    while to - from > REST_BYTES {
+    while to - from > SHORT_REST_BYTES {
         let middle = from + (to - from) / 2;
-        let read = read_at(file, &mut buffer[..PROBE_BYTES], middle, patience)?;
-        let Some((before, line)) = line_within(&buffer[..read]) else { return Ok(None) };
+        let mut read = read_at(file, &mut buffer[..SHORT_PROBE_BYTES], middle, patience)?;
+        if line_within(&buffer[..read]).is_none() {
+            read = read_at(file, &mut buffer[..PROBE_BYTES], middle, patience)?;
+        }
+        let (before, line) = match line_within(&buffer[..read]) {
+            Some((before, line)) if middle + before < to => (before, line),
+            // Of a few long lines none may begin there.
+            _ if to - from <= REST_BYTES => break,
+            _ => return Ok(None),
+        };
         match compare(line) {
             Some(Ordering::Equal) => return Ok(Some(line.to_owned())),
             Some(Ordering::Less) => from = middle + before + line.len() as u64 + 1,
@@ -73,8 +85,8 @@ mod tests {
     #[test]
     fn finds_every_line_and_no_other() {
         for count in [0, 1, 2, 100, 5000] {
-            // Lines of all lengths, so that probes fall everywhere.
-            let line = |i: usize| format!("{i:05} {}", "x".repeat(i * 37 % 700));
+            // Lines of all lengths up to the longest, so that probes fall everywhere.
+            let line = |i: usize| format!("{i:05} {}", "x".repeat(i * 37 % (MAX_LINE_BYTES - 6)));
             let text: String = (0..count).map(|i| line(2 * i) + "\n").collect();
             let file = file_of(&text);
             for i in 0..count {
