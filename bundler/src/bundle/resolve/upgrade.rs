@@ -95,9 +95,10 @@ impl Resolver<'_> {
         let refused = self.download(self.plain, &root.scratch, &name, &[], &named, &here)?;
         resolved.refused.extend(refused);
         root.put(&upgraded)?;
-        let warning = self.load_in(self.plain, &root.scratch, &name, &["mod", "tidy"], &here)?;
+        let untidy = self.load_in(self.plain, &root.scratch, &name, &["mod", "tidy"], &here)?;
+        let loaded = untidy.is_none();
         if root.is_of_user() {
-            resolved.warnings.extend(warning);
+            resolved.warnings.extend(untidy);
         }
         let listed = self.list_in(self.plain, &root.scratch, &name)?;
         let selected = listed.versions(&name)?;
@@ -107,7 +108,10 @@ impl Resolver<'_> {
         let tidied = root.current()?;
         let refused = self.download(self.plain, &root.scratch, &name, &["all"], &selected, &|| root.put(&tidied))?;
         resolved.refused.extend(refused);
-        self.load_after(root, &tidied, &name)?;
+        // A tidy that went to its end has loaded the same packages, and `go mod download all` every zip and go.mod they can be in.
+        if !loaded {
+            self.load_after(root, &tidied, &name)?;
+        }
         root.restore()
     }
 
