@@ -43,7 +43,7 @@ pub use more_versions::MoreVersions;
 pub use options::{Fetch, Options, Summary};
 pub use output::Output;
 pub use own_go::GoChoice;
-pub(crate) use surroundings::{has_all_members, members};
+pub(crate) use surroundings::{has_all_members, is_directory, members, replacements};
 pub use toolchains::{Platform, Wanted};
 
 use crate::byte_size::{ByteSize, count};
@@ -364,6 +364,11 @@ fn resolve(
     closure.settle_listed(resolver)?;
     let mut missing = std::mem::take(&mut closure.exact.without_info);
     if resolver.plain.is_there() {
+        let lacking = closure.without_go_mod(&module_cache::versions(resolver.module_cache)?);
+        if !lacking.is_empty() {
+            let refused = resolver.go_mods(&lacking, &space.scratch("graph")?)?;
+            closure.note_without_go_mod(refused, context)?;
+        }
         missing.extend(resolver.fill(query_dir)?);
     }
     let mut cached = module_cache::versions(resolver.module_cache)?;

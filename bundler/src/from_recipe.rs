@@ -75,7 +75,12 @@ fn fill(mut arguments: cli::Bundle, recipe: Recipe, name: &str, directory: &Path
     let beside = |path: PathBuf| directory.join(path);
     or(&mut arguments.roots, roots);
     or(&mut arguments.toolchain, parsed(&toolchains, "toolchains", name)?);
-    or(&mut arguments.platform, parsed(&platforms, "platforms", name)?);
+    let platforms = parsed(&platforms, "platforms", name)?;
+    // Those of a recipe at level build go with it when the command line asks for another level.
+    let by_hand = arguments.level.is_some_and(|level| level != Level::Build);
+    if !by_hand || !arguments.toolchain.is_empty() {
+        or(&mut arguments.platform, platforms);
+    }
     or(&mut arguments.no_record, no_record);
     or(&mut arguments.tool, tools);
     or(&mut arguments.with_versions, parsed(&with_versions, "with-versions", name)?);

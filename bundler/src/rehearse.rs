@@ -14,11 +14,11 @@ mod copies;
 mod inside;
 mod places;
 mod plan;
+mod project;
 
 pub use inside::inside;
-pub use plan::Place;
-
 use places::Places;
+use plan::Place;
 
 use crate::carrier::Directory;
 use crate::context::{Context, Event};
@@ -140,6 +140,29 @@ struct Step {
     variables: Vec<(String, String)>,
     /// What is said of it beside its words.
     note: String,
+}
+
+impl Step {
+    fn new(root: &str, level: Option<Level>, place: Place, command: Vec<String>) -> Self {
+        Self {
+            root: root.to_owned(),
+            level,
+            place,
+            below: String::new(),
+            before: Vec::new(),
+            command,
+            variables: Vec::new(),
+            note: String::new(),
+        }
+    }
+
+    /// The same after other commands, which are named.
+    fn after<'c>(mut self, before: impl IntoIterator<Item = &'c str>) -> Self {
+        let before: Vec<&str> = before.into_iter().collect();
+        self.before = before.iter().map(|command| plan::words(command)).collect();
+        self.note = format!(", after {}", before.join(" && "));
+        self
+    }
 }
 
 /// What the process inside says, a line of JSON each.

@@ -30,6 +30,8 @@ pub(crate) struct Closure {
     pub(crate) observations: BTreeSet<Observation>,
     pub(super) refused: BTreeSet<Refused>,
     without_info: BTreeSet<ModuleVersion>,
+    /// What is in a graph, and upstream has no go.mod of; nothing promised asks for it.
+    without_go_mod: BTreeSet<ModuleVersion>,
     /// What the checksum database contradicts, and no root needs.
     mismatched: BTreeSet<Mismatch>,
     warnings: Vec<Warning>,
@@ -42,6 +44,8 @@ pub(crate) struct Closure {
     /// What level `build` has zips of, and what level `all` has.
     pub(super) named: BTreeSet<ModuleVersion>,
     pub(super) selected: BTreeSet<ModuleVersion>,
+    /// Those of them whose go.mod is promised: all, but of level `build`.
+    graph: BTreeSet<ModuleVersion>,
     /// What every level has zips of: toolchains.
     pub(crate) always: BTreeSet<ModuleVersion>,
     pub(super) costs: Vec<LevelCost>,
@@ -144,9 +148,10 @@ impl Closure {
         resolver.check_workspace(&workspace)?;
         self.toolchains.extend(fs::read(go_work).ok().and_then(|text| toolchains::asked_by(&text)));
         let resolved = resolver.workspace(&workspace)?;
+        self.graph.extend(resolved.selected.iter().cloned());
         self.take(resolved, context);
         self.state(&workspace.dir.join("go.work.sum"), &workspace.name)?;
-        self.statements.push((format!("go.work.sum of {}", workspace.name), workspace.go_sum));
+        self.statements.extend(workspace.sums);
         self.roots.push(workspace.header);
         if level == Level::Build {
             return Ok(());
@@ -266,6 +271,9 @@ impl Closure {
         }
         root.paths = resolved.paths.iter().cloned().collect();
         root.selected = resolved.unreplaced();
+        if root.header.level > Level::Build {
+            self.graph.extend(resolved.selected.iter().cloned());
+        }
         self.take(resolved, context);
         self.state(&root.scratch.join("go.sum"), &root.name)?;
         self.resolved.push(root);
@@ -321,6 +329,33 @@ impl Closure {
         Ok(())
     }
 
+    /// Versions that are selected, and of which no go.mod has come.
+    pub(crate) fn without_go_mod(&self, cached: &module_cache::Versions) -> Vec<ModuleVersion> {
+        let is_there = |version: &&ModuleVersion| cached.get(*version).is_some_and(|files| files.go_mod.is_some());
+        self.selected.iter().filter(|version| !is_there(version)).cloned().collect()
+    }
+
+    /// Of those, what upstream does not give: fatal where the level promises the graph, else a recorded warning.
+    pub(crate) fn note_without_go_mod(&mut self, refused: Vec<Refused>, context: &Context<'_>) -> Result<()> {
+        for Refused { version, words } in refused {
+            let error = go_command::explain(&format!("{version}: its go.mod could not be fetched"), &words);
+            if self.graph.contains(&version) {
+                return Err(
+                    error.hint("it is in the graph, which is promised from level work on; --level build does without")
+                );
+            }
+            let words = error.causes.first().map_or("", |words| words.trim());
+            let message =
+                format!("{version}: upstream has no go.mod for it ({words}); it is in the graph only, and left out");
+            self.warn(
+                context,
+                Warning::new(message, Some("go list -m all may fail for it inside; build, test and vet will not")),
+            );
+            self.without_go_mod.insert(version);
+        }
+        Ok(())
+    }
+
     /// Versions whose info upstream does not give: fatal where a zip is carried, else a recorded warning.
     pub(crate) fn note_missing(
         &mut self,
@@ -353,6 +388,10 @@ impl Closure {
             .without_info
             .iter()
             .map(|version| file(BundlePath::Info(version.clone()), "upstream has no info for it"));
+        let go_mods = self.without_go_mod.iter().flat_map(|version| {
+            let reason = "upstream has no go.mod for it";
+            [BundlePath::Mod(version.clone()), BundlePath::Info(version.clone())].map(|path| file(path, reason))
+        });
         let zips = self.refused.iter().map(|refused| {
             file(BundlePath::Zip(refused.version.clone()), "upstream refuses it, and no package needs it")
         });
@@ -361,7 +400,7 @@ impl Closure {
             .iter()
             .map(|mismatch| file(mismatch.path(), "upstream serves another one than the checksum database has"));
         let mut files: Vec<NotCarried> =
-            infos.chain(zips).chain(contradicted).chain(self.exact.left_out.iter().cloned()).collect();
+            infos.chain(go_mods).chain(zips).chain(contradicted).chain(self.exact.left_out.iter().cloned()).collect();
         files.sort();
         files
     }

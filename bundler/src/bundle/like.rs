@@ -13,12 +13,14 @@ use crate::bundle::exact::fetch::{Exactly, Wanted};
 use crate::bundle::options::{Options, Summary};
 use crate::bundle::output::Output;
 use crate::bundle::records::{Before, Records};
+use crate::bundle::rehearsal::RESULTS;
 use crate::bundle::seal::{self, Content, Staging};
 use crate::bundle::{in_work_space, own_go};
 use crate::carrier;
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result, Warning};
 use crate::go_command::{self, Go, Settings};
+use crate::source::Source;
 use crate::work_space::WorkSpace;
 use crate::{heads_file, module_cache};
 use modferry_format::carried::Files;
@@ -33,6 +35,8 @@ use std::time::Instant;
 
 /// The program that makes it, as bundle.json names it.
 const TOOL: &str = concat!("modferry ", env!("CARGO_PKG_VERSION"));
+/// Largest text that came of a rehearsal and is taken over, in bytes; some ten thousand commands.
+const MAX_RESULTS_BYTES: u64 = 4 << 20;
 
 /// Makes the bundle again that `lock` describes: a bundle.json, or a directory with one. Of the options those count that
 /// say where to work and what to work with.
@@ -70,6 +74,8 @@ struct Lock {
     id: Option<BundleId>,
     /// Hashes by path, where SHA256SUMS lies beside it.
     sums: Option<BTreeMap<String, String>>,
+    /// What came of a rehearsal, where that lies beside it: it says what was, so it is taken over and not made again.
+    rehearsal: Option<String>,
 }
 
 impl Lock {
@@ -78,9 +84,7 @@ impl Lock {
         let file = if path.is_dir() { path.join(json.name()) } else { path.to_owned() };
         let name = file.display().to_string();
         let text = fs::metadata(&file)
-            .and_then(|meta| {
-                crate::source::Source::whole(fs::File::open(&file)?, meta.len()).read_all(json.max_bytes())
-            })
+            .and_then(|meta| Source::whole(fs::File::open(&file)?, meta.len()).read_all(json.max_bytes()))
             .map_err(|error| {
                 Error::io(&file, "could not be read", &error).hint("--like takes the bundle.json of a bundle")
             })?;
@@ -104,6 +108,7 @@ impl Lock {
         let beside = file.file_name().is_some_and(|name| name == json.name()).then(|| file.parent()).flatten();
         let beside = beside.map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
         let no_stream = || Err(Error::new(ErrorKind::Usage, "--like: is read from a file"));
+        let rehearsal = beside.and_then(|dir| read_results(&dir.join(RESULTS)).ok());
         let beside = beside.map(|dir| carrier::open(dir, &std::env::temp_dir(), no_stream)).transpose()?;
         let read = |name: &str, limit: u64| beside.as_ref()?.head(name).ok()??.read_all(limit).ok();
         let sums = read(HeadFile::Sha256Sums.name(), HeadFile::Sha256Sums.max_bytes());
@@ -112,7 +117,7 @@ impl Lock {
             text.lines().filter_map(|line| line.split_once("  ")).map(|(sum, path)| (path.into(), sum.into())).collect()
         });
         let id = read(BUNDLE, MAX_BUNDLE_BYTES).map(|bytes| BundleId::of(&bytes));
-        Ok(Self { name, text, header, versions, without_info, id, sums })
+        Ok(Self { name, text, header, versions, without_info, id, sums, rehearsal })
     }
 
     /// What cannot be made again, and what that takes.
@@ -165,7 +170,7 @@ impl Lock {
     fn compare(&self, contents: &[Content], records: &Records) -> Result<()> {
         let differs = |what: String| Error::new(ErrorKind::Differs, format!("{}: {what}", self.name));
         let hint = "upstream serves other bytes, or the settings of go are not those of the first time (GOPROXY, GONOSUMDB, the \
-                    files of its module cache)";
+                    files of its module cache); a bundle that was rehearsed is made again from its directory";
         if let Some(sums) = &self.sums {
             let made =
                 contents.iter().map(|content| (content.entry.path.to_string(), content.entry.sha256.to_string()));
@@ -274,6 +279,7 @@ fn make(
     let mut contents = staging.fill(&cached, &statements, records.base_infos(), &ahead.into_proofs(), context)?;
     contents.extend(staging.aliases(&cached, &header.observations.iter().cloned().collect())?);
     contents.extend(staging.databases(context)?);
+    contents.extend(lock.rehearsal.as_ref().map(|text| staging.extra(RESULTS, text)).transpose()?);
     lock.compare(&contents, &records)?;
 
     context.progress.event(Event::Step("sealing"));
@@ -305,6 +311,16 @@ impl Lock {
         });
         cached
     }
+}
+
+/// What came of a rehearsal, in a bundle.
+fn read_results(file: &Path) -> std::io::Result<String> {
+    let meta = fs::symlink_metadata(file)?;
+    if !meta.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let bytes = Source::whole(fs::File::open(file)?, meta.len()).read_all(MAX_RESULTS_BYTES)?;
+    String::from_utf8(bytes).map_err(std::io::Error::other)
 }
 
 fn summary(header: &Header) -> Summary {

@@ -227,8 +227,14 @@ impl Resolver<'_> {
         if self.verify == Verify::ByGo {
             load_graph()?;
         }
-        // Of a graph that does not load, `mod graph` says in fewer words why.
-        let listed = self.list(go, root).or_else(|error| load_graph().and(Err(error)))?;
+        let listed = self.list(go, root).or_else(|error| {
+            // Of a graph that does not load, `mod graph` says in fewer words why.
+            load_graph()?;
+            // Where it does, a version that nothing but its list needs may be gone, and level `build` promises no list.
+            let is_gone =
+                root.header.level == Level::Build && matches!(error.kind, ErrorKind::NotFound | ErrorKind::GoFailed);
+            if is_gone { self.list_with(go, &root.scratch, &root.name, &["-e"]) } else { Err(error) }
+        })?;
         if let Some(expected) = self.expected {
             expected.add_all_in(self.module_cache);
         }
@@ -324,7 +330,11 @@ impl Resolver<'_> {
     }
 
     fn list_in(&self, go: &Go, dir: &Path, name: &str) -> Result<ModuleList> {
-        let output = go.must(dir, &["list", "-m", "-json", "all"], name)?;
+        self.list_with(go, dir, name, &[])
+    }
+
+    fn list_with(&self, go: &Go, dir: &Path, name: &str, flags: &[&str]) -> Result<ModuleList> {
+        let output = go.must(dir, &[&["list", "-m", "-json"], flags, &["all"]].concat(), name)?;
         Ok(ModuleList(go_command::json_stream(&output.stdout, name)?))
     }
 

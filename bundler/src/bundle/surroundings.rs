@@ -63,28 +63,48 @@ pub(crate) fn workspace_above(directory: &Path) -> Option<Warning> {
     Some(Warning::new(message, Some("bundle the directory of the go.work; or set GOWORK=off here and inside")))
 }
 
+/// The modules that a go.mod or go.work replaces, with what it puts in their place: a module path, or a directory as it stands
+/// there.
+pub(crate) fn replacements(file: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let first = |words: &str| unquoted(words.trim().split([' ', '\t']).next().unwrap_or_default());
+    lines_of("replace", &text)
+        .filter_map(|line| line.split_once("=>").map(|(old, new)| (first(old), unquoted(new))))
+        .collect()
+}
+
+/// Whether go takes what stands in the place of a module for a directory.
+pub(crate) fn is_directory(new: &str) -> bool {
+    matches!(new, "." | "..") || ["./", "../"].iter().any(|with| new.starts_with(with)) || Path::new(new).is_absolute()
+}
+
 /// The directories of the `use` lines of a go.work.
 fn members_of(go_work: &str) -> impl Iterator<Item = String> {
-    let mut in_use = false;
-    let lines = go_work.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
-    lines.filter_map(move |line| {
-        let quoted =
-            |member: &str| Some(member.trim().trim_matches(['"', '`']).to_owned()).filter(|member| !member.is_empty());
-        match line.as_str() {
-            ")" => {
-                in_use = false;
+    lines_of("use", go_work).map(|member| unquoted(&member)).filter(|member| !member.is_empty())
+}
+
+fn unquoted(word: &str) -> String {
+    word.trim().trim_matches(['"', '`']).to_owned()
+}
+
+/// What follows a verb, on its line or in its block.
+fn lines_of<'t>(verb: &'static str, text: &'t str) -> impl Iterator<Item = String> + 't {
+    let mut is_inside = false;
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default().trim().to_owned());
+    lines.filter_map(move |line| match line.as_str() {
+        ")" => {
+            is_inside = false;
+            None
+        }
+        line if is_inside => Some(line.to_owned()),
+        line => match line.strip_prefix(verb)? {
+            rest if rest.trim_start() == "(" => {
+                is_inside = true;
                 None
             }
-            member if in_use => quoted(member),
-            line => match line.strip_prefix("use")?.trim_start() {
-                "(" => {
-                    in_use = true;
-                    None
-                }
-                member if line.len() > "use".len() => quoted(member),
-                _ => None,
-            },
-        }
+            rest if rest.starts_with([' ', '\t', '"', '`']) => Some(rest.trim_start().to_owned()),
+            _ => None,
+        },
     })
 }
 
@@ -96,5 +116,20 @@ mod tests {
     fn go_work_members_are_read_from_lines_and_blocks() {
         let text = "go 1.26\nuse ./a // one\nuse (\n\t./b\n\t\"./c d\"\n)\nreplace x => y\n";
         assert_eq!(members_of(text).collect::<Vec<_>>(), ["./a", "./b", "./c d"]);
+    }
+
+    #[test]
+    fn replacements_are_read_and_directories_told_from_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("go.mod");
+        let text = "replace a.test/a => ../a // why\nreplace (\n\ta.test/b v1.0.0 => \"./b c\"\n\ta.test/c => a.test/d v1.0.0\n\
+                    \ta.test/e => /srv/e\n)\nrequire a.test/f v1.0.0\nreplace a.test/g => ..\n";
+        fs::write(&file, text).unwrap();
+        let replaced = replacements(&file);
+        let old: Vec<&str> = replaced.iter().map(|(old, _)| old.as_str()).collect();
+        assert_eq!(old, ["a.test/a", "a.test/b", "a.test/c", "a.test/e", "a.test/g"]);
+        let new = replaced.iter().map(|(_, new)| new.as_str()).filter(|new| is_directory(new));
+        assert_eq!(new.collect::<Vec<_>>(), ["../a", "./b c", "/srv/e", ".."]);
+        assert!(replacements(&dir.path().join("none")).is_empty());
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Workspace {
     pub(crate) go_work: PathBuf,
     /// What the project has written down, in go.work.sum and the go.sum files of all members.
     pub(crate) go_sum: GoSum,
+    /// The same file by file, with what each is called: go holds a module to all of them.
+    pub(crate) sums: Vec<(String, GoSum)>,
     /// The go.mod files of the members in the user's tree.
     pub(crate) members: Vec<PathBuf>,
     copies: Vec<Member>,
@@ -81,7 +83,8 @@ impl Workspace {
             return Err(Error::new(ErrorKind::Root, format!("{name}: go.work uses no module"))
                 .hint("go work use DIR adds one; or name module directories as roots"));
         }
-        let mut go_sum = sums(&file.with_extension("work.sum"))?;
+        let work_sum = sums_in(&file.with_extension("work.sum"))?;
+        let (mut go_sum, mut sums) = (work_sum.clone(), vec![(format!("go.work.sum of {name}"), work_sum)]);
         let (mut copies, mut local) = (Vec::new(), Vec::<Local>::new());
         let (mut replaces, mut excludes) = (Vec::<String>::new(), Vec::new());
         for (member, copy) in &moved {
@@ -89,7 +92,9 @@ impl Workspace {
             let name = member.display().to_string();
             let (json, replaced) = copy_go_mod(&member.join("go.mod"), copy, &name, &moved, go)?;
             skeleton::copy(member, copy)?;
-            go_sum.extend(sums(&member.join("go.sum"))?);
+            let of_member = sums_in(&member.join("go.sum"))?;
+            go_sum.extend(of_member.clone());
+            sums.push((format!("go.sum of {name}"), of_member));
             local.push(json.local_module(None));
             local.extend(replaced);
             let header = header_root(RootKind::Module, level, &json, None);
@@ -145,7 +150,7 @@ impl Workspace {
             platforms: Vec::new(),
         };
         let members = moved.into_keys().map(|member| member.join("go.mod")).collect();
-        Ok(Self { name, header, dir, go_work, go_sum, members, copies })
+        Ok(Self { name, header, dir, go_work, go_sum, sums, members, copies })
     }
 
     /// The packages of all members.
@@ -160,6 +165,6 @@ impl Workspace {
     }
 }
 
-fn sums(file: &Path) -> Result<GoSum> {
+fn sums_in(file: &Path) -> Result<GoSum> {
     if file.is_file() { read_go_sum(file) } else { Ok(GoSum::default()) }
 }

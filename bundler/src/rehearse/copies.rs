@@ -1,13 +1,69 @@
 //! Copies of the user's directories in which commands run, put back between them.
 
 use crate::leftovers::remove;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use walkdir::WalkDir;
 
 /// What go commands write, in the directory of a module or workspace.
 const CHANGED: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
+
+/// A directory of the user, with those beside it that it names by a way that leads out of it: all are copied, and lie as
+/// they do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tree {
+    /// Where commands run.
+    pub(super) directory: PathBuf,
+    /// Directories of other modules.
+    pub(super) beside: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// What is around all of it.
+    fn around(&self) -> PathBuf {
+        let mut around = self.directory.clone();
+        while !self.beside.iter().all(|other| other.starts_with(&around)) && around.pop() {}
+        around
+    }
+
+    /// The directory in a copy of the tree.
+    pub(super) fn directory_in(&self, copy: &Path) -> PathBuf {
+        copy.join(self.directory.strip_prefix(self.around()).unwrap_or(Path::new("")))
+    }
+
+    /// Copies all of it.
+    pub(super) fn copy(&self, to: &Path) -> io::Result<()> {
+        let around = self.around();
+        let all: Vec<&PathBuf> = self.beside.iter().chain([&self.directory]).collect();
+        for directory in &all {
+            let is_in_another = |other: &&&PathBuf| *other != directory && directory.starts_with(other);
+            if all.iter().any(|other| is_in_another(&other)) {
+                continue;
+            }
+            let to = to.join(directory.strip_prefix(&around).unwrap_or(Path::new("")));
+            fs::create_dir_all(&to)?;
+            copy(directory, &to)?;
+        }
+        Ok(())
+    }
+}
+
+/// A path without `.` and `..`, as go reads those of a go.mod: whatever links there are.
+pub(super) fn cleaned(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                cleaned.pop();
+            }
+            other => cleaned.push(other),
+        }
+    }
+    cleaned
+}
 
 /// Puts back what go commands of a rehearsal change in a copy: go.mod and go.sum files, go.work, and a `vendor` that was made.
 pub(super) fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<()> {
@@ -30,8 +86,8 @@ pub(super) fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<
     Ok(())
 }
 
-/// Copies a tree, links as links, without the directories of version control.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a directory, links as links, without the directories of version control.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let entries = WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
         let name = entry.file_name();
         !(entry.file_type().is_dir() && (name == ".git" || name == ".hg" || name == ".svn"))
@@ -86,4 +142,37 @@ fn writable(file: &Path) -> io::Result<()> {
         fs::set_permissions(file, permissions)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_beside_is_copied_beside() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        for file in ["a/b/app/go.mod", "a/b/app/in/go.mod", "a/lib/go.mod", "other/x/go.mod", "other/y/go.mod"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "module x").unwrap();
+        }
+        let app = root.join("a/b/app");
+        let at = |way: &str| cleaned(&app.join(way));
+        for (beside, directory, copied) in [
+            (vec![], "", vec!["go.mod", "in/go.mod"]),
+            (vec![at("../../lib")], "b/app", vec!["b/app/go.mod", "b/app/in/go.mod", "lib/go.mod"]),
+            (vec![at("../../../other/./x/")], "a/b/app", vec!["a/b/app/go.mod", "a/b/app/in/go.mod", "other/x/go.mod"]),
+            // One around the directory has it already.
+            (vec![at("..")], "app", vec!["app/go.mod", "app/in/go.mod"]),
+        ] {
+            let tree = Tree { directory: app.clone(), beside };
+            let to = tempfile::tempdir().unwrap();
+            tree.copy(to.path()).unwrap();
+            assert_eq!(tree.directory_in(to.path()), to.path().join(directory));
+            let files = WalkDir::new(to.path()).sort_by_file_name().into_iter().flatten();
+            let files = files.filter(|entry| entry.file_type().is_file());
+            let files: Vec<_> = files.map(|file| file.path().strip_prefix(to.path()).unwrap().to_owned()).collect();
+            assert_eq!(files, copied.into_iter().map(PathBuf::from).collect::<Vec<_>>());
+        }
+    }
 }

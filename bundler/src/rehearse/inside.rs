@@ -1,10 +1,10 @@
 //! The process of a rehearsal that has left the network: serves the bundle on its own loopback and runs the commands.
 
-use super::copies::{copy, put_back};
+use super::copies::{Tree, put_back};
 use super::{Denied, Done, Missing, Place, Plan, Said, Step};
 use crate::leftovers::remove;
 use crate::no_network;
-use modferry_format::BundlePath;
+use modferry_format::{BundlePath, ModulePath};
 use modferry_server::{Event, Events, Settings, Shutdown, Site, serve};
 use std::collections::BTreeSet;
 use std::fs;
@@ -93,8 +93,14 @@ struct Stage<'a> {
     refused: String,
     log: &'a Log,
     copies: u64,
-    /// A copy of this directory is there already, and what go commands change in one is put back.
-    copied: Option<(PathBuf, PathBuf)>,
+    /// A copy of this tree is there already, and what go commands change in one is put back.
+    copied: Option<(Tree, PathBuf)>,
+}
+
+/// Where a command runs, in what was made for it.
+struct Spot {
+    made: PathBuf,
+    directory: PathBuf,
 }
 
 impl Stage<'_> {
@@ -104,7 +110,7 @@ impl Stage<'_> {
     }
 
     fn run(&mut self, step: &Step) -> io::Result<Done> {
-        let place = self.place(step)?;
+        let Spot { made, directory: place } = self.place(step)?;
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let started = Instant::now();
         let (mut ok, mut said) = (true, String::new());
@@ -116,39 +122,42 @@ impl Stage<'_> {
         }
         let seconds = started.elapsed().as_secs_f64();
         let (missing, words) = if ok { Default::default() } else { (self.missing(&said), self.words(&said, &place)) };
-        if self.copied.as_ref().is_none_or(|(_, copy)| *copy != place) {
+        if self.copied.as_ref().is_none_or(|(_, copy)| *copy != made) {
             // The copies of a large project would fill a disk.
-            remove(&place)?;
+            remove(&made)?;
         }
         Ok(Done { root: step.root.clone(), level: step.level, command: self.name(step), ok, seconds, missing, words })
     }
 
-    fn place(&mut self, step: &Step) -> io::Result<PathBuf> {
+    fn place(&mut self, step: &Step) -> io::Result<Spot> {
+        let alone = |made: PathBuf| Spot { directory: made.clone(), made };
         let (from, with_sums) = match &step.place {
             Place::Copy(from) => (from, true),
             Place::CopyWithoutSums(from) => (from, false),
             Place::NewModule => {
                 let to = self.fresh()?;
                 fs::write(to.join("go.mod"), "module modferry.invalid/rehearsal\n\ngo 1.21\n")?;
-                return Ok(to);
+                return Ok(alone(to));
             }
-            Place::Empty => return self.fresh(),
+            Place::Empty => return self.fresh().map(alone),
         };
         // The user's own commands may change anything.
         if step.level.is_some()
             && let Some((_, copy)) = self.copied.as_ref().filter(|(copied, _)| copied == from)
         {
-            put_back(from, copy, with_sums)?;
-            return Ok(copy.clone());
+            let directory = from.directory_in(copy);
+            put_back(&from.directory, &directory, with_sums)?;
+            return Ok(Spot { made: copy.clone(), directory });
         }
         if let Some((_, copy)) = self.copied.take() {
             remove(&copy)?;
         }
-        let to = self.fresh()?;
-        copy(from, &to)?;
-        put_back(from, &to, with_sums)?;
-        self.copied = step.level.is_some().then(|| (from.clone(), to.clone()));
-        Ok(to)
+        let made = self.fresh()?;
+        from.copy(&made)?;
+        let directory = from.directory_in(&made);
+        put_back(&from.directory, &directory, with_sums)?;
+        self.copied = step.level.is_some().then(|| (from.clone(), made.clone()));
+        Ok(Spot { made, directory })
     }
 
     fn fresh(&mut self) -> io::Result<PathBuf> {
@@ -195,7 +204,7 @@ impl Stage<'_> {
     }
 
     /// The files that the command ran into: those in its words, else all that were asked for by an exact name, and what is
-    /// asked of modules that are there: of others go only looks whether they are.
+    /// asked of modules that are there: of others go only looks whether they are, as for the path above that of a module.
     fn missing(&self, said: &str) -> Vec<Missing> {
         let asked = self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let asked: BTreeSet<BundlePath> = asked.into_iter().collect();
@@ -204,18 +213,35 @@ impl Stage<'_> {
             let target = text.strip_prefix("download/").unwrap_or(&text);
             said.contains(target) || said.contains(&target.replace('!', "%21"))
         };
-        let is_exact = |path: &&BundlePath| match path {
-            BundlePath::List(module) | BundlePath::Latest(module) => {
-                let list = self.plan.serve.join(BundlePath::List(module.clone()).to_string());
-                list.parent().is_some_and(Path::is_dir)
-            }
-            _ => true,
+        let is_exact = |path: &&BundlePath| {
+            let Some(module) = path.module() else { return true };
+            let versions = self.versions_dir(module);
+            let is_above_another = versions.parent().is_some_and(Path::is_dir);
+            versions.is_dir() || !matches!(path, BundlePath::List(_) | BundlePath::Latest(_)) && !is_above_another
+        };
+        // Of a package go names its own path first: what is meant is the module of ours that it is in.
+        let meant = |path: &BundlePath| {
+            let file = |path: &BundlePath| path.to_string().rsplit_once("/@").map(|(_, file)| file.to_owned());
+            let module = path.module()?.as_str();
+            let is_around = |other: &&BundlePath| {
+                let around = other.module().filter(|other| self.versions_dir(other).is_dir());
+                let below = around.and_then(|around| module.strip_prefix(around.as_str()));
+                below.is_some_and(|below| below.starts_with('/')) && file(other) == file(path)
+            };
+            asked.iter().find(is_around)
         };
         let mut named: Vec<&BundlePath> = asked.iter().filter(in_words).collect();
         if named.is_empty() {
             named = asked.iter().filter(is_exact).collect();
         }
+        let named: BTreeSet<&BundlePath> = named.into_iter().map(|path| meant(path).unwrap_or(path)).collect();
         named.into_iter().take(MAX_MISSING).map(|path| self.bring(path)).collect()
+    }
+
+    /// Where the versions of a module lie, if there are any.
+    fn versions_dir(&self, module: &ModulePath) -> PathBuf {
+        let list = self.plan.serve.join(BundlePath::List(module.clone()).to_string());
+        list.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     fn bring(&self, path: &BundlePath) -> Missing {

@@ -1,11 +1,12 @@
 //! Which commands stand for what a level promises.
 
+use super::copies::Tree;
 use super::places::Places;
+use super::project::Project;
 use super::{Denied, Options, Plan, Step, Subject};
 use crate::context::{Context, Event};
 use crate::error::{Error, ErrorKind, Result};
 use crate::go_command::{Settings, version_numbers};
-use modferry_format::go_mod::GoMod;
 use modferry_format::header::{Level, Root, RootKind};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -20,11 +21,11 @@ const TAKEN_AWAY: [&str; 8] =
 /// Where a command is run; each one finds it as if it were the first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub(super) enum Place {
     /// In a copy of a directory of the user.
-    Copy(PathBuf),
+    Copy(Tree),
     /// The same, without the go.sum files in it.
-    CopyWithoutSums(PathBuf),
+    CopyWithoutSums(Tree),
     /// In a new module that requires nothing.
     NewModule,
     /// In an empty directory.
@@ -57,10 +58,15 @@ pub(super) fn plan(
     let mut steps = Vec::new();
     let mut named = Vec::new();
     for directory in &directories {
-        let project = Project::open(&options.current_dir.join(directory), options, is_off)?;
+        let project = Project::open(&options.current_dir.join(directory), is_off)?;
         let root = header_roots.iter().find(|root| project.is(root));
         named.push(project.module.clone());
-        steps.extend(project.steps(options, options.level.or(root.map(|root| root.level)).unwrap_or(Level::Work)));
+        let level = options.level.or(root.map(|root| root.level)).unwrap_or(Level::Work);
+        steps.extend(project.steps(options, level, settings));
+    }
+    if directories.is_empty() && !options.command.is_empty() {
+        // It may bring what it works on, or need nothing but a program of the bundle.
+        steps.push(Step::new("no directory", None, Place::Empty, options.command.clone()));
     }
     let mut left_out = Vec::new();
     for root in header_roots.iter().filter(|_| options.command.is_empty()) {
@@ -137,159 +143,27 @@ fn places(
     Places::default().with(both.iter().map(|(path, name)| (path.as_str(), name.as_str())))
 }
 
-/// A directory of the user.
-struct Project {
-    directory: PathBuf,
-    /// Its module path; of a workspace the name of the directory, as in bundle.json.
-    module: String,
-    is_workspace: bool,
-    /// Directories of the members, relative.
-    members: Vec<String>,
-    /// The first module that it requires itself.
-    requires: Option<String>,
-    has_sums: bool,
-}
-
-impl Project {
-    fn open(directory: &Path, options: &Options, is_off: bool) -> Result<Self> {
-        let directory = std::path::absolute(directory)
-            .map_err(|error| Error::io(directory, "could not be found", &error))?
-            .components()
-            .collect::<PathBuf>();
-        let read = |name: &str| fs::read_to_string(directory.join(name)).ok();
-        let is_workspace = !is_off && crate::bundle::has_all_members(&directory.join("go.work"));
-        let Some(go_mod) = read("go.mod").map(|text| GoMod::parse(&text)).or(is_workspace.then(GoMod::default)) else {
-            let message = format!("{}: has no go.mod and no go.work", directory.display());
-            return Err(Error::new(ErrorKind::Root, message).hint("name the directory of a module or workspace"));
-        };
-        let name = directory.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let module = if is_workspace { name } else { go_mod.module.clone() };
-        let members = if is_workspace { crate::bundle::members(&directory.join("go.work")) } else { Vec::new() };
-        if let Some(outside) = members.iter().find(|member| member.starts_with("..") || Path::new(member).is_absolute())
-        {
-            let message = format!("{}: its member {outside} lies outside of it", directory.display());
-            return Err(Error::new(ErrorKind::Root, message).hint(format!(
-                "a rehearsal works in a copy; rehearse the modules one by one: modferry rehearse {} DIRECTORY",
-                options.path.display()
-            )));
-        }
-        let requires = go_mod.requires.first().map(|version| version.path().to_string());
-        let has_sums = directory.join("go.sum").is_file() || is_workspace;
-        Ok(Self { directory, module, is_workspace, members, requires, has_sums })
-    }
-
-    fn is(&self, root: &Root) -> bool {
-        let kind = if self.is_workspace { RootKind::Workspace } else { RootKind::Module };
-        root.kind == kind && root.module == self.module
-    }
-
-    fn steps(&self, options: &Options, level: Level) -> Vec<Step> {
-        let step = |place: Place, command: Vec<String>| Step {
-            root: self.module.clone(),
-            level: Some(level),
-            place,
-            below: String::new(),
-            before: Vec::new(),
-            command,
-            variables: Vec::new(),
-            note: String::new(),
-        };
-        let copy = || Place::Copy(self.directory.clone());
-        let go = |command: &str| words(&format!("go {command}"));
-        if !options.command.is_empty() {
-            return vec![Step { level: None, ..step(copy(), options.command.clone()) }];
-        }
-        let packages = if self.is_workspace {
-            self.members.iter().map(|member| below(member)).collect()
-        } else {
-            "./...".to_owned()
-        };
-        let mut steps = Vec::new();
-        if self.has_sums {
-            // Nothing is trusted because the project says so: each module is verified by the checksum database.
-            let first = if level >= Level::Work && !self.is_workspace { "mod tidy" } else { "mod download" };
-            let note = ", without go.sum".to_owned();
-            steps.push(Step { note, ..step(Place::CopyWithoutSums(self.directory.clone()), go(first)) });
-        }
-        let compiling = if options.compile {
-            [format!("build {packages}"), format!("vet {packages}"), format!("test -run ^$ {packages}")]
-        } else {
-            [format!("build -n {packages}"), format!("vet -n {packages}"), format!("test -n {packages}")]
-        };
-        steps.push(step(copy(), go("mod download")));
-        steps.extend(compiling.iter().map(|command| step(copy(), go(command))));
-        steps.push(step(copy(), go(&format!("list -deps -test {packages}"))));
-        steps.push(step(copy(), go("mod graph")));
-        steps.push(step(copy(), go("mod verify")));
-        if level >= Level::Work {
-            steps.push(step(copy(), go("list -m all")));
-            steps.push(step(copy(), go("list -m -u all")));
-            if self.is_workspace {
-                steps.push(step(copy(), go("work sync")));
-                for member in &self.members {
-                    let alone = |command: &str| Step {
-                        variables: vec![("GOWORK".to_owned(), "off".to_owned())],
-                        note: format!(", {member} with GOWORK=off"),
-                        below: member.clone(),
-                        ..step(copy(), go(command))
-                    };
-                    steps.extend(["mod tidy", "build -n ./...", "list -m all"].map(alone));
-                }
-            } else {
-                for command in ["mod tidy", "list -deps -test all", "mod why -m all", "mod vendor"] {
-                    steps.push(step(copy(), go(command)));
-                }
-                let in_workspace = |command: &str| Step {
-                    before: vec![go("work init .")],
-                    note: ", after go work init".to_owned(),
-                    ..step(copy(), go(command))
-                };
-                steps.extend(["build -n ./...", "list -m all"].map(in_workspace));
-                steps.extend(self.requires.iter().map(|path| step(copy(), go(&format!("get {path}@latest")))));
-            }
-        }
-        if level >= Level::All {
-            steps.push(step(copy(), go("mod download all")));
-        }
-        if level >= Level::Upgrade && !self.is_workspace {
-            for command in ["get -u ./...", "get -u=patch -t ./...", "get -u -t ./..."] {
-                let before = vec![go(command)];
-                steps.push(step(copy(), go(command)));
-                steps.push(Step { before, note: format!(", after go {command}"), ..step(copy(), go("mod tidy")) });
-            }
-        }
-        steps
-    }
-}
-
 /// Roots that need no directory of the user.
 fn of_root(root: &Root, settings: &Settings) -> Vec<Step> {
     let version = root.version.as_deref().unwrap_or_default();
     let module = format!("{}@{version}", root.module);
-    let step = |name: &str, place: Place, command: String| Step {
-        root: name.to_owned(),
-        level: Some(root.level),
-        place,
-        below: String::new(),
-        before: Vec::new(),
-        command: words(&command),
-        variables: Vec::new(),
-        note: String::new(),
-    };
+    let step = |name: &str, place: Place, command: &str| Step::new(name, Some(root.level), place, words(command));
     match (root.kind, &root.package) {
         (RootKind::Version, _) => {
-            let got = words(&format!("go get {module}"));
-            let listed = Step { before: vec![got], ..step(&module, Place::NewModule, "go list -m all".to_owned()) };
-            vec![
-                step(&module, Place::NewModule, format!("go get {module}")),
-                Step { note: format!(", after go get {module}"), ..listed },
-            ]
+            let get = format!("go get {module}");
+            let after = |command: &str| step(&module, Place::NewModule, command).after([get.as_str()]);
+            let mut steps = vec![step(&module, Place::NewModule, &get)];
+            steps.extend(["go list -m all", "go list -m -u all", "go mod graph", "go mod download"].map(after));
+            if root.level >= Level::All {
+                steps.push(after("go mod download all"));
+            }
+            steps
         }
         (RootKind::Tool, Some(package)) => {
             let tool = format!("{package}@{version}");
-            let mut steps = vec![step(&tool, Place::Empty, format!("go install -n {tool}"))];
+            let mut steps = vec![step(&tool, Place::Empty, &format!("go install -n {tool}"))];
             if version_numbers(settings.version()) >= TOOL_LINES {
-                steps.push(step(&tool, Place::NewModule, format!("go get -tool {tool}")));
+                steps.push(step(&tool, Place::NewModule, &format!("go get -tool {tool}")));
             }
             steps
         }
@@ -297,12 +171,6 @@ fn of_root(root: &Root, settings: &Settings) -> Vec<Step> {
     }
 }
 
-fn words(command: &str) -> Vec<String> {
+pub(super) fn words(command: &str) -> Vec<String> {
     command.split_whitespace().map(str::to_owned).collect()
-}
-
-/// All packages of a member, with a space before.
-fn below(member: &str) -> String {
-    let member = member.trim_start_matches("./").trim_end_matches('/');
-    if matches!(member, "" | ".") { " ./...".to_owned() } else { format!(" ./{member}/...") }
 }

@@ -166,7 +166,6 @@ impl Bench<'_> {
             let line = match named.split_once(", ") {
                 None => named.to_owned(),
                 Some((command, "without go.sum")) => format!("rm go.sum\n{command}"),
-                Some((command, "after go work init")) => format!("go work init .\n{command}"),
                 Some((command, after)) => {
                     let before = after.strip_prefix("after ").ok_or_else(|| format!("{named}: not known"))?;
                     format!("{before}\n{command}")

@@ -1,8 +1,12 @@
 //! Asks for the infos, and go.mod files, that commands have left out: those of versions that are only in the graph, and of
 //! versions whose zip was loaded by `go mod tidy` or `go work sync`.
+//!
+//! A go.mod of the build list that upstream does not give stops few commands of go: `go list -m` names a version by its info
+//! alone. It says nothing of it either, so it is asked for once more to hear why.
 
 use super::{Listed, Refused, Resolver};
-use crate::error::Result;
+use crate::bundle::root::write;
+use crate::error::{ErrorKind, Result};
 use crate::go_command;
 use crate::jobs;
 use crate::module_cache;
@@ -53,6 +57,27 @@ impl Resolver<'_> {
             }
         }
         refused.sort();
+        Ok(refused)
+    }
+
+    /// Asks for the go.mod files of these versions, one by one; gives those that upstream does not have.
+    pub(crate) fn go_mods(&self, versions: &[ModuleVersion], scratch: &Path) -> Result<Vec<Refused>> {
+        let mut refused = Vec::new();
+        for version in versions {
+            let (path, number) = (version.path(), version.version());
+            let text = format!("module modferry.invalid/graph\n\ngo 1.17\n\nrequire {path} {number}\n");
+            write(&scratch.join("go.mod"), text.as_bytes())?;
+            let output = self.plain.run(scratch, &["mod", "graph"], &mut || {})?;
+            let (is_there, words) = (output.status.success(), output.stderr);
+            if is_there {
+                continue;
+            }
+            let error = go_command::explain(&format!("{version}: its go.mod could not be fetched"), &words);
+            match error.kind {
+                ErrorKind::NotFound | ErrorKind::GoFailed => refused.push(Refused { version: version.clone(), words }),
+                _ => return Err(error),
+            }
+        }
         Ok(refused)
     }
 }
