@@ -12,12 +12,16 @@ mod commands;
 mod inside;
 mod outside;
 pub mod projects;
+mod rehearsals;
+mod rehearsed;
 mod report;
 mod script;
 mod sources;
 
 pub use bundled::Bundled;
 pub use inside::{INSIDE, execute};
+pub use rehearsals::update_rehearsals;
+pub use rehearsed::{Rehearsed, Verdict as Rehearsal, rehearse};
 pub use report::update;
 pub use script::{Judged, Script};
 

@@ -1,7 +1,7 @@
 //! The page of all projects: one section each, of which a run replaces those that it measured.
 
 use super::projects::{Caches, Kind};
-use super::{AtLevel, Level, Measured, NEWEST_GO, Verdict};
+use super::{AtLevel, Level, Measured, NEWEST_GO, Verdict, rehearsals};
 use crate::{run, text};
 use modferry_harness::{Outcome, at};
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ pub fn update(page: &Path, measured: &[Measured]) -> Outcome<()> {
     for (heading, body) in sections.into_iter().filter(|(heading, _)| place(heading).is_some()) {
         let _ = write!(text, "\n## {heading}\n\n{}\n", body.trim());
     }
+    text.push_str(rehearsals::section_of(&before));
     if let Some(directory) = page.parent() {
         fs::create_dir_all(directory).map_err(at(directory))?;
     }
@@ -56,6 +57,7 @@ pub fn update(page: &Path, measured: &[Measured]) -> Outcome<()> {
 
 /// The sections that a page has, by their headings; a project that moved to another version loses its old one.
 fn sections(page: &str) -> BTreeMap<String, String> {
+    let page = page.trim_end_matches(rehearsals::section_of(page));
     let sections = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
     let known = |heading: &str| super::projects::SUBJECTS.iter().any(|subject| heading_of(subject) == heading);
     sections
@@ -212,7 +214,7 @@ fn last_words(said: &str) -> &str {
     said.lines().rfind(|line| !line.trim().is_empty() && !line.starts_with("go: downloading")).unwrap_or(said)
 }
 
-fn first_line(text: &str) -> String {
+pub(super) fn first_line(text: &str) -> String {
     // Addresses of a run are no figures of it.
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let words: Vec<&str> = line.split(' ').filter(|word| !word.contains("://127.0.0.1")).collect();
@@ -242,7 +244,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 /// The day, the go command and how busy the machine is: times mean little without.
-fn machine() -> Outcome<String> {
+pub(super) fn machine() -> Outcome<String> {
     let mut command = Command::new("date");
     let day = text(&run(command.args(["-u", "+%F"]))?.stdout);
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
