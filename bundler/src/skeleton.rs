@@ -7,12 +7,16 @@
 //! they are most of them, and making, reading and removing files is what takes the time. What follows the imports is left out, `//go:embed` with it:
 //! the files that it names are not there.
 
+mod zip_packages;
+
+pub(crate) use zip_packages::ZipPackages;
+
 use crate::error::{Error, Result};
 use crate::go_source::{self, GoHead};
 use flate2::{Decompress, FlushDecompress, Status};
 use modferry_format::ModuleVersion;
 use modferry_prove::DIRECTORY_BUFFER_BYTES;
-use rawzip::{CompressionMethod, ReaderAt, ZipArchive};
+use rawzip::{CompressionMethod, FileReader, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -31,6 +35,9 @@ fn is_source(name: &str) -> bool {
     let base = name.rsplit('/').next().unwrap_or(name);
     base.ends_with(".go") && !base.starts_with(['_', '.'])
 }
+
+/// A file in a zip: its name, where it is, and how it is packed.
+type ZipFile = (String, ZipArchiveEntryWayfinder, CompressionMethod);
 
 /// The buffers of one worker.
 pub(crate) struct Unpacker {
@@ -60,18 +67,8 @@ impl Unpacker {
 
     fn write(&mut self, zip: &Path, version: &ModuleVersion, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
-        let file = File::open(zip)?;
-        let archive = ZipArchive::from_file(file, &mut self.directory).map_err(io::Error::other)?;
-        let prefix = format!("{}@{}/", version.path(), version.version());
-        let mut sources = Vec::new();
-        let mut entries = archive.entries(&mut self.directory);
-        while let Some(entry) = entries.next_entry().map_err(io::Error::other)? {
-            let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
-            // The proof has seen that every name begins so and is clean.
-            if let Some(below) = name.strip_prefix(&prefix).filter(|below| is_source(below)) {
-                sources.push((below.to_owned(), entry.wayfinder(), entry.compression_method()));
-            }
-        }
+        let (archive, files) = self.files(zip, version)?;
+        let sources = files.into_iter().filter(|(below, ..)| is_source(below));
         let mut made = HashSet::new();
         let mut merged = Merged::default();
         for (below, wayfinder, method) in sources {
@@ -88,6 +85,22 @@ impl Unpacker {
             write_head(&path, &self.out[..len])?;
         }
         merged.write(dir, &mut made)
+    }
+
+    /// The Go files of a zip, without the `PATH@VERSION/` of their names.
+    fn files(&mut self, zip: &Path, version: &ModuleVersion) -> io::Result<(ZipArchive<FileReader>, Vec<ZipFile>)> {
+        let archive = ZipArchive::from_file(File::open(zip)?, &mut self.directory).map_err(io::Error::other)?;
+        let prefix = format!("{}@{}/", version.path(), version.version());
+        let mut files = Vec::new();
+        let mut entries = archive.entries(&mut self.directory);
+        while let Some(entry) = entries.next_entry().map_err(io::Error::other)? {
+            let name = String::from_utf8_lossy(entry.file_path().as_ref()).into_owned();
+            // The proof has seen that every name begins so and is clean.
+            if let Some(below) = name.strip_prefix(&prefix).filter(|below| below.ends_with(".go")) {
+                files.push((below.to_owned(), entry.wayfinder(), entry.compression_method()));
+            }
+        }
+        Ok((archive, files))
     }
 
     /// Inflates an entry until its head is whole; gives the head, or how much is there of a file that has none.

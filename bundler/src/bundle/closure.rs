@@ -265,9 +265,15 @@ impl Closure {
         if root.sources().is_some() || matches!(root.header.kind, RootKind::GoMod | RootKind::Version) {
             self.toolchains.extend(toolchains::asked_by(&root.go_mod));
         }
-        let resolved = resolver.closure(&root).map_err(|error| resolver.with_chain(&root, error))?;
+        let with_chain = |error| resolver.with_chain(&root, error);
+        let mut resolved = resolver.closure(&root).map_err(with_chain)?;
         if let Some(sources) = root.sources() {
-            self.warnings_of(imports::warnings(&root.name, sources, &root.ignored, &resolved.paths), context);
+            let untidy = imports::warnings(&root.name, sources, &root.ignored, &resolved.paths);
+            if !untidy.is_empty() && root.header.level == Level::All {
+                // Of such a project the modules that are listed are not all that go mod tidy asks for.
+                resolver.load_untidy(&root, &mut resolved).map_err(with_chain)?;
+            }
+            self.warnings_of(untidy, context);
         }
         root.paths = resolved.paths.iter().cloned().collect();
         root.selected = resolved.unreplaced();

@@ -44,8 +44,7 @@ pub(crate) fn warnings(name: &str, sources: &Path, ignored: &[String], modules: 
         return Vec::new();
     }
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let message =
-        format!("{name}: go.mod is not tidy: no module provides {}{more}, so the bundle will not", named.join(", "));
+    let message = format!("{name}: go.mod is not tidy: no module that it leads to provides {}{more}", named.join(", "));
     vec![Warning::new(message, Some("go mod tidy adds what is missing; run it and bundle again"))]
 }
 

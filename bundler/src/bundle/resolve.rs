@@ -15,6 +15,7 @@
 
 mod download;
 mod fill;
+mod got;
 mod mismatch;
 mod other_versions;
 mod packages;
@@ -179,7 +180,10 @@ impl Resolver<'_> {
         match root.header.level {
             Level::Build => self.prove_build(root, &mut resolved)?,
             Level::Work => self.work(root, &mut resolved)?,
-            Level::All => self.judge_all(root, &mut resolved)?,
+            Level::All => {
+                self.judge_all(root, &mut resolved)?;
+                self.cover_got(root, &mut resolved)?;
+            }
             Level::Upgrade | Level::UpgradeEach => {
                 self.judge_all(root, &mut resolved)?;
                 self.upgrade(root, &mut resolved)?;
@@ -191,6 +195,14 @@ impl Resolver<'_> {
             let _ = fs::remove_dir(module_cache::extracted_dir(self.module_cache, version));
         }
         Ok(resolved)
+    }
+
+    /// Level `work` on what level `all` has brought, for a project that imports what no module of its graph has.
+    pub(crate) fn load_untidy(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+        work_space::remove_extracted(self.module_cache);
+        self.work(root, resolved)?;
+        work_space::remove_extracted(self.module_cache);
+        root.restore()
     }
 
     /// Steps 1 to 4, from local sources and upstream, or from upstream alone where a local file is not good: a damaged

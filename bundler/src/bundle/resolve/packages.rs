@@ -71,7 +71,7 @@ impl Resolver<'_> {
     }
 
     /// What `go get` of a module asks for at the version that is there: the package at its root, whether it is imported or not.
-    fn got_again(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
+    pub(super) fn got_again(&self, root: &Root, resolved: &mut Resolved) -> Result<()> {
         let named: Vec<String> = resolved
             .unreplaced()
             .iter()

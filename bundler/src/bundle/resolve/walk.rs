@@ -8,6 +8,7 @@
 //! first among those that go.mod names, then in the whole graph; each of these needs its zip. Tests count of the packages that
 //! the main module's own code leads to, not of those that only such tests lead to. Build tags and platforms do not count.
 
+use super::got::is_of_module;
 use super::{ModuleList, Resolver};
 use crate::bundle::ahead::{Ahead, Trees};
 use crate::bundle::imports;
@@ -114,11 +115,9 @@ impl Walk<'_> {
         later: &mut Vec<Wanted>,
         missing: &mut BTreeSet<ModuleVersion>,
     ) {
-        // The standard library has no dot in the first element.
-        let is_of_module = wanted.path.split('/').next().is_some_and(|first| first.contains('.'));
         let is_known =
             self.seen.contains(&wanted) || self.seen.contains(&Wanted { is_in_all: true, path: wanted.path.clone() });
-        if !is_of_module || is_known {
+        if !is_of_module(&wanted.path) || is_known {
             return;
         }
         for among_named in [true, false] {
@@ -163,7 +162,7 @@ fn is_nested(directory: &Path, below: &str) -> bool {
 }
 
 /// The imports of each file of a package, and whether it is a test.
-fn package(directory: &Path, below: &str) -> Vec<(Vec<String>, bool)> {
+pub(super) fn package(directory: &Path, below: &str) -> Vec<(Vec<String>, bool)> {
     let Ok(entries) = fs::read_dir(directory.join(below.trim_start_matches('/'))) else { return Vec::new() };
     let files = entries.flatten().filter_map(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -8,6 +8,7 @@ use modferry_format::header::{Header, Level, Local, Root, RootKind};
 use modferry_format::module_graph::{Graph, MainModules, Source};
 use modferry_format::{BundlePath, ModulePath, Version};
 use modferry_harness::{Outcome, built};
+use modferry_real_world::levels::projects::SUBJECTS;
 use modferry_real_world::{Crossed, Project, outside};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,24 @@ fn of_kubernetes_it_is_that_of_go() {
         let removed = vendor.and_then(|()| fs::remove_file(project.join("go.work")));
         removed.map_err(|error| format!("its zip has a stub of vendor and a go.work: {error}"))
     });
+}
+
+/// Every other project of tests/real, the tools as modules.
+#[test]
+#[ignore = "tests/full runs it: .ci/run has 20 minutes"]
+fn of_all_other_projects_it_is_that_of_go() {
+    let by_name = ["cobra", "prometheus", "kubernetes"];
+    for subject in SUBJECTS.iter().filter(|subject| !by_name.contains(&subject.name)) {
+        bundled(subject.project, &|project| {
+            for stray in ["go.work", "go.work.sum"] {
+                let file = project.join(stray);
+                if file.exists() {
+                    fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+                }
+            }
+            Ok(())
+        });
+    }
 }
 
 /// The modules that a go.mod replaces by directories.
