@@ -110,6 +110,8 @@ fn workspace(alone: &str, facts: &Facts) -> Vec<Script> {
         "go vet -n MEMBERS",
         "go list -deps MEMBERS",
         "GOOS=windows go build -n MEMBERS",
+        // In a workspace it gets the whole build list, which every level has for it.
+        "go mod download",
         "go mod verify",
         "go mod graph",
         "GOWORK=off go mod download",
@@ -145,7 +147,7 @@ fn workspace(alone: &str, facts: &Facts) -> Vec<Script> {
         "GOWORK=off go mod tidy",
     ];
     scripts.extend(member.iter().map(|line| in_one(Work, line)));
-    scripts.extend(["go mod download", "GOWORK=off go mod download all"].map(|line| exit(All, line)));
+    scripts.push(exit(All, "GOWORK=off go mod download all"));
     scripts.push(in_one(All, "GOWORK=off go mod download all"));
     scripts.extend(upgrades("GOWORK=off ", facts));
     scripts
