@@ -45,6 +45,8 @@ impl Resolver<'_> {
         }
         // What stands for an unpacked module is none for go.
         crate::work_space::remove_extracted(self.module_cache);
+        // Heads for what go will load, so that it unpacks little.
+        self.fetch_by_imports(root, &resolved.modules)?;
         self.got_again(root, resolved)?;
         self.forget_fetched(&mut resolved.refused);
         crate::work_space::remove_extracted(self.module_cache);
