@@ -27,7 +27,7 @@ server of the bundle is all there is, with GOSUMDB at its default, the caches em
 first command of a level). **P** passes; **F** fails, and works with a network; **D** works, and go.mod is another one than the same
 command writes with a network; **X** fails with a network too. A small letter is a command that this level does not promise, and
 nothing stands for one that was not run. The commands that move requirements pass when go.mod is byte for byte the one
-that they write with a network.
+that they write with a network. What there is to say of single figures stands under Notes, by hand.
 ";
 /// Names of unread zips that are printed; more say nothing that their number does not.
 const NAMED: usize = 20;
@@ -48,16 +48,21 @@ pub fn update(page: &Path, measured: &[Measured]) -> Outcome<()> {
     for (heading, body) in sections.into_iter().filter(|(heading, _)| place(heading).is_some()) {
         let _ = write!(text, "\n## {heading}\n\n{}\n", body.trim());
     }
-    text.push_str(rehearsals::section_of(&before));
+    text.push_str(tail(&before));
     if let Some(directory) = page.parent() {
         fs::create_dir_all(directory).map_err(at(directory))?;
     }
     fs::write(page, text).map_err(at(page))
 }
 
+/// What stands behind the projects, as it is: what people have to say of the figures, and the rehearsals.
+fn tail(page: &str) -> &str {
+    page.find("\n## Notes\n").map_or(rehearsals::section_of(page), |start| &page[start..])
+}
+
 /// The sections that a page has, by their headings; a project that moved to another version loses its old one.
 fn sections(page: &str) -> BTreeMap<String, String> {
-    let page = page.trim_end_matches(rehearsals::section_of(page));
+    let page = page.strip_suffix(tail(page)).unwrap_or(page);
     let sections = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
     let known = |heading: &str| super::projects::SUBJECTS.iter().any(|subject| heading_of(subject) == heading);
     sections
@@ -261,8 +266,12 @@ mod tests {
     fn sections_are_found_again() {
         let heading = heading_of(&super::super::projects::SUBJECTS[0]);
         let page = format!("{HEAD}\n## {heading}\n\nbody\n\n## gone: example.com/gone@v1.0.0\n\nold\n");
-        let sections = sections(&page);
-        assert_eq!(sections.len(), 1);
-        assert_eq!(sections[&heading].trim(), "body");
+        for tail_of_page in ["", "\n## Notes\n\nwords\n\n## Rehearsals\n\n| x |\n", "\n## Rehearsals\n\n| x |\n"] {
+            let page = page.clone() + tail_of_page;
+            let sections = sections(&page);
+            assert_eq!(sections.len(), 1);
+            assert_eq!(sections[&heading].trim(), "body");
+            assert_eq!(tail(&page), tail_of_page);
+        }
     }
 }
