@@ -16,10 +16,13 @@ mod places;
 mod plan;
 mod project;
 
+use copies::Tree;
 pub use inside::inside;
 use places::Places;
 use plan::Place;
 
+use crate::bundle;
+use crate::byte_size::ByteSize;
 use crate::carrier::Directory;
 use crate::context::{Context, Event};
 use crate::env::{self, GoSettings};
@@ -30,6 +33,7 @@ use crate::leftovers::Leftovers;
 use crate::mirror;
 use modferry_format::header::{Header, Level};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -67,7 +71,7 @@ pub enum Denied {
 /// What came of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whether every command ended well.
+    /// Whether every command ended well, but for those that fail for what the bundle says it leaves out.
     pub ok: bool,
     /// How the network was denied.
     pub denied: Denied,
@@ -96,6 +100,14 @@ pub struct Done {
     pub missing: Vec<Missing>,
     /// Of a failure: the end of what the command said, without paths of this machine.
     pub words: Vec<String>,
+    /// Of a failed `go mod download`: whether all that it misses are zips that the bundle says it leaves out, since upstream does
+    /// not give them. It fails with a network as well, and nobody can mend it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub as_stated: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A file that was asked for and not there.
@@ -120,6 +132,8 @@ struct Plan {
     /// What texts do not say.
     places: Places,
     denied: Denied,
+    /// Zips that the bundle says it leaves out.
+    not_carried: BTreeSet<String>,
     /// The environment of all commands, without GOPROXY.
     variables: Vec<(String, String)>,
     steps: Vec<Step>,
@@ -217,6 +231,7 @@ pub(crate) fn of(subject: &Subject, options: &Options, context: &Context<'_>) ->
     let work = Leftovers::create(&options.program)?;
     let planned = plan::plan(subject, options, work.path(), &settings, context)?;
     let mut plan = planned.plan;
+    check_space(&plan)?;
     let results = match run(&plan, options, context)? {
         Some(results) => results,
         None => {
@@ -227,9 +242,36 @@ pub(crate) fn of(subject: &Subject, options: &Options, context: &Context<'_>) ->
             run(&plan, options, context)?.unwrap_or_default()
         }
     };
-    let ok = results.len() == plan.steps.len() && results.iter().all(|done| done.ok);
+    let ok = results.len() == plan.steps.len() && results.iter().all(Done::is_as_promised);
     let go = settings.version().to_owned();
     Ok(Report { ok, denied: plan.denied, go, results, left_out: planned.left_out })
+}
+
+/// There is room for the copy of each project, which is made one after the other.
+fn check_space(plan: &Plan) -> Result<()> {
+    let Some(free) = bundle::free_bytes(&plan.work) else { return Ok(()) };
+    let mut seen: Vec<&Tree> = Vec::new();
+    for step in &plan.steps {
+        let (Place::Copy(tree) | Place::CopyWithoutSums(tree)) = &step.place else { continue };
+        if seen.contains(&tree) {
+            continue;
+        }
+        seen.push(tree);
+        let needed = tree.bytes();
+        if needed > free {
+            let message = format!(
+                "{}: has no room for a copy of {}: that takes {}, and {} are free",
+                plan.work.display(),
+                tree.directory.display(),
+                ByteSize(needed),
+                ByteSize(free),
+            );
+            return Err(Error::new(ErrorKind::NoSpace, message).hint(
+                "set TMPDIR to a larger place, or take away what is built or downloaded there and no package needs",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the plan in a process of its own; none if that cannot leave the network.
@@ -281,6 +323,13 @@ fn run(plan: &Plan, options: &Options, context: &Context<'_>) -> Result<Option<V
     Ok(Some(results))
 }
 
+impl Done {
+    /// Whether it ended well, or as the bundle says it will.
+    fn is_as_promised(&self) -> bool {
+        self.ok || self.as_stated
+    }
+}
+
 impl Report {
     /// What is kept in a bundle: without times, so that the same rehearsal has the same bytes.
     pub(crate) fn kept(&self) -> String {
@@ -296,10 +345,15 @@ impl Report {
             level: Option<Level>,
             command: &'a str,
             ok: bool,
+            #[serde(skip_serializing_if = "is_false")]
+            as_stated: bool,
         }
         let commands = self.results.iter();
         let commands = commands
-            .map(|done| Passed { root: &done.root, level: done.level, command: &done.command, ok: done.ok })
+            .map(|done| {
+                let Done { root, level, command, ok, as_stated, .. } = done;
+                Passed { root, level: *level, command, ok: *ok, as_stated: *as_stated }
+            })
             .collect();
         // Plain texts become JSON always.
         let mut text =
@@ -312,6 +366,9 @@ impl Report {
 /// What brings it.
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.add.is_empty() {
+            return f.write_str(&self.note);
+        }
         write!(f, "bring it: modferry bundle ... {}", self.add.join("  or: ... "))?;
         if self.note.is_empty() { Ok(()) } else { write!(f, "  ({})", self.note) }
     }
@@ -326,7 +383,11 @@ impl fmt::Display for Report {
                 writeln!(f, "{}{level}", done.root)?;
                 root = Some(&done.root);
             }
-            let verdict = if done.ok { "ok  " } else { "FAIL" };
+            let verdict = match (done.ok, done.as_stated) {
+                (true, _) => "ok  ",
+                (false, true) => "left",
+                (false, false) => "FAIL",
+            };
             writeln!(f, "  {verdict} {:>7.1} s  {}", done.seconds, done.command)?;
             if done.ok {
                 continue;
@@ -342,14 +403,18 @@ impl fmt::Display for Report {
         for root in &self.left_out {
             writeln!(f, "{root}\n  not rehearsed: name its directory, modferry rehearse BUNDLE DIRECTORY")?;
         }
-        let failed = self.results.iter().filter(|done| !done.ok).count();
+        let failed = self.results.iter().filter(|done| !done.is_as_promised()).count();
+        let left = self.results.iter().filter(|done| done.as_stated).count();
         let how = match self.denied {
             Denied::BySystem => "without any network",
             Denied::ByProxy => "with the network denied by a proxy alone",
         };
         let all = self.results.len();
+        if left > 0 {
+            writeln!(f, "{left} go mod download fail as with a network: upstream does not give what they ask for")?;
+        }
         match failed {
-            0 => writeln!(f, "{all} commands passed with {}, {how}", self.go),
+            0 => writeln!(f, "{} commands passed with {}, {how}", all - left, self.go),
             _ => writeln!(f, "{failed} of {all} commands failed with {}, {how}", self.go),
         }
     }

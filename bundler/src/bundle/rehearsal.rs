@@ -51,7 +51,7 @@ pub(crate) fn rehearse(
         context.progress.event(Event::Note(passed.lines().last().unwrap_or_default()));
         return staging.extra(RESULTS, &report.kept()).map(Some);
     }
-    let failed = report.results.iter().filter(|done| !done.ok);
+    let failed = report.results.iter().filter(|done| !done.ok && !done.as_stated);
     let error = Error::new(ErrorKind::Incomplete, "the rehearsal failed, so no bundle is made");
     let causes = failed.flat_map(|done| {
         let missing = done.missing.iter().map(|missing| format!("  missing {}; {missing}", missing.path));

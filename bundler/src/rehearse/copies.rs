@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// What go commands write, in the directory of a module or workspace.
 const CHANGED: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
@@ -33,15 +33,25 @@ impl Tree {
         copy.join(self.directory.strip_prefix(self.around()).unwrap_or(Path::new("")))
     }
 
+    /// The outermost of the directories.
+    fn outermost(&self) -> impl Iterator<Item = &PathBuf> {
+        let all: Vec<&PathBuf> = self.beside.iter().chain([&self.directory]).collect();
+        all.clone().into_iter().filter(move |directory| {
+            !all.iter().any(|other| other != directory && directory.starts_with(other.as_path()))
+        })
+    }
+
+    /// What a copy takes, in bytes: what is sparse in a file is not in its copy.
+    pub(super) fn bytes(&self) -> u64 {
+        let files = self.outermost().flat_map(|directory| entries(directory)).flatten();
+        let files = files.filter(|entry| entry.file_type().is_file());
+        files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+    }
+
     /// Copies all of it.
     pub(super) fn copy(&self, to: &Path) -> io::Result<()> {
         let around = self.around();
-        let all: Vec<&PathBuf> = self.beside.iter().chain([&self.directory]).collect();
-        for directory in &all {
-            let is_in_another = |other: &&&PathBuf| *other != directory && directory.starts_with(other);
-            if all.iter().any(|other| is_in_another(&other)) {
-                continue;
-            }
+        for directory in self.outermost() {
             let to = to.join(directory.strip_prefix(&around).unwrap_or(Path::new("")));
             fs::create_dir_all(&to)?;
             copy(directory, &to)?;
@@ -86,13 +96,17 @@ pub(super) fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<
     Ok(())
 }
 
-/// Copies a directory, links as links, without the directories of version control.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let entries = WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
+/// What is copied of a directory: not those of version control.
+fn entries(from: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+    WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
         let name = entry.file_name();
         !(entry.file_type().is_dir() && (name == ".git" || name == ".hg" || name == ".svn"))
-    });
-    for entry in entries {
+    })
+}
+
+/// Copies a directory, links as links.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in entries(from) {
         let entry = entry?;
         let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
         let kind = entry.file_type();

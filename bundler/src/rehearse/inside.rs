@@ -113,20 +113,27 @@ impl Stage<'_> {
         let Spot { made, directory: place } = self.place(step)?;
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let started = Instant::now();
-        let (mut ok, mut said) = (true, String::new());
-        for command in step.before.iter().chain([&step.command]) {
+        let (mut ok, mut said, mut is_last) = (true, String::new(), false);
+        for (number, command) in step.before.iter().chain([&step.command]).enumerate() {
+            is_last = number == step.before.len();
             (ok, said) = self.command(command, step, &place)?;
             if !ok {
                 break;
             }
         }
         let seconds = started.elapsed().as_secs_f64();
-        let (missing, words) = if ok { Default::default() } else { (self.missing(&said), self.words(&said, &place)) };
+        let (mut missing, words) =
+            if ok { Default::default() } else { (self.missing(&said), self.words(&said, &place)) };
         if self.copied.as_ref().is_none_or(|(_, copy)| *copy != made) {
             // The copies of a large project would fill a disk.
             remove(&made)?;
         }
-        Ok(Done { root: step.root.clone(), level: step.level, command: self.name(step), ok, seconds, missing, words })
+        let is_download = is_last && step.command.starts_with(&["go", "mod", "download"].map(str::to_owned));
+        let is_stated = |missing: &Missing| self.plan.not_carried.contains(&missing.path);
+        let as_stated = is_download && !missing.is_empty() && missing.iter().all(is_stated);
+        missing.truncate(MAX_MISSING);
+        let (root, level, command) = (step.root.clone(), step.level, self.name(step));
+        Ok(Done { root, level, command, ok, seconds, missing, words, as_stated })
     }
 
     fn place(&mut self, step: &Step) -> io::Result<Spot> {
@@ -235,7 +242,7 @@ impl Stage<'_> {
             named = asked.iter().filter(is_exact).collect();
         }
         let named: BTreeSet<&BundlePath> = named.into_iter().map(|path| meant(path).unwrap_or(path)).collect();
-        named.into_iter().take(MAX_MISSING).map(|path| self.bring(path)).collect()
+        named.into_iter().map(|path| self.bring(path)).collect()
     }
 
     /// Where the versions of a module lie, if there are any.
@@ -246,6 +253,10 @@ impl Stage<'_> {
 
     fn bring(&self, path: &BundlePath) -> Missing {
         let (add, note): (Vec<String>, &str) = match path {
+            BundlePath::Zip(_) if self.plan.not_carried.contains(&path.to_string()) => (
+                Vec::new(),
+                "the bundle says so: upstream does not give it, or gives another one than the checksum database has",
+            ),
             BundlePath::Zip(version)
                 if self.plan.serve.join(BundlePath::Mod(version.clone()).to_string()).is_file() =>
             {

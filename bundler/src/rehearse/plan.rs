@@ -112,7 +112,9 @@ pub(super) fn plan(
     }
     let places = places(subject, &directories, work, options, settings, context);
     let (serve, work) = (subject.serve.clone(), work.to_owned());
-    let plan = Plan { serve, work, places, denied: Denied::BySystem, variables, steps };
+    let not_carried = subject.header.iter().flat_map(|header| &header.not_carried).map(|file| file.path.clone());
+    let not_carried = not_carried.filter(|path| path.ends_with(".zip")).collect();
+    let plan = Plan { serve, work, places, denied: Denied::BySystem, not_carried, variables, steps };
     Ok(Planned { plan, left_out })
 }
 
