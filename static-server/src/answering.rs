@@ -72,8 +72,12 @@ fn key(text: &str) -> Option<&str> {
 /// What there is at a path: what is kept of it, or what a look finds. `WouldBlock` where a disk must be waited for, and may
 /// not.
 pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Found> {
-    let text = path.to_string();
-    let Some(key) = key(&text) else { return shared.site.look(path, &text, patience) };
+    find_named(shared, path, &path.to_string(), patience)
+}
+
+/// The same where the text of the path is there.
+pub(crate) fn find_named(shared: &Shared, path: &BundlePath, text: &str, patience: Patience) -> io::Result<Found> {
+    let Some(key) = key(text) else { return shared.site.look(path, text, patience) };
     match shared.cache.known(key, Instant::now) {
         Some(Known::Fresh(kept)) => return Ok(kept.found()),
         Some(Known::Stale(kept, stamp)) => {
@@ -88,7 +92,7 @@ pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io
         None => {}
     }
     let now = Instant::now();
-    let found = shared.site.look(path, &text, patience)?;
+    let found = shared.site.look(path, text, patience)?;
     // An open file costs nothing to keep.
     let is_wanted = matches!(found.bytes, FileBytes::File(_)) || shared.cache.is_asked_again(key);
     if is_wanted && let Some(kept) = Kept::new(path, key, &found, now) {

@@ -259,10 +259,25 @@ impl Conversation {
     fn answer(&mut self, head: &Head<'_>, turn: &mut Turn<'_>) {
         let goes_on = head.keeps_alive && !self.shared.is_stopping.load(Ordering::Relaxed);
         let is_plain = head.method == Method::Get && !head.has_conditions && !head.has_body && head.names_one_host;
-        if is_plain && self.found.is_none() && self.answer_shortly(head, goes_on, turn) {
-            self.version = head.version;
-            return;
+        if is_plain {
+            if self.found.is_none() && self.answer_shortly(head, goes_on, turn) {
+                self.version = head.version;
+                return;
+            }
+            let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
+            if let Some((path, text)) = self.shared.prefix.named(head.target, &mut unescaped) {
+                self.version = head.version;
+                let Some(found) = self.find(&path, &text) else {
+                    turn.cold = Some(path);
+                    return;
+                };
+                if self.answer_plainly(head, &path, &found, goes_on, turn) {
+                    return;
+                }
+                self.found = Some(found);
+            }
         }
+        let found = self.found.take();
         let Some(target) = head.target() else { return self.refuse(Status::BadRequest, turn) };
         self.version = head.version;
         let request = head.request(&target);
@@ -273,23 +288,11 @@ impl Conversation {
                     (refusal, text)
                 }
                 Ok(path) => {
-                    let found = match self.found.take() {
-                        // Who could wait has said all there is to say.
-                        Some(found) => found,
-                        None => match answering::find(&self.shared, &path, Patience::Now) {
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                turn.cold = Some(path);
-                                return;
-                            }
-                            found => found,
-                        },
+                    let Some(found) = found.or_else(|| self.find(&path, &path.to_string())) else {
+                        turn.cold = Some(path);
+                        return;
                     };
-                    // Without a plan, which costs more; an open file is kept by now.
-                    let is_open = matches!(&found, Ok(Found { bytes: FileBytes::File(_), .. }));
-                    if is_plain
-                        && (self.answer_found(head, &path, &found, goes_on, turn)
-                            || is_open && self.answer_shortly(head, goes_on, turn))
-                    {
+                    if is_plain && self.answer_plainly(head, &path, &found, goes_on, turn) {
                         return;
                     }
                     answering::answer(&self.shared, &request, path, found)
@@ -301,6 +304,31 @@ impl Conversation {
             (refusal, text)
         };
         self.add(head, &response, content, goes_on && !response.closes, turn);
+    }
+
+    /// What there is at a path; none where a disk must be waited for.
+    fn find(&mut self, path: &BundlePath, text: &str) -> Option<io::Result<Found>> {
+        // Who could wait has said all there is to say.
+        if let Some(found) = self.found.take() {
+            return Some(found);
+        }
+        match answering::find_named(&self.shared, path, text, Patience::Now) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            found => Some(found),
+        }
+    }
+
+    /// The answer without a plan, which costs more: of a small file that was found, or a large one, which is kept by now.
+    fn answer_plainly(
+        &mut self,
+        head: &Head<'_>,
+        path: &BundlePath,
+        found: &io::Result<Found>,
+        goes_on: bool,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let is_open = matches!(found, Ok(Found { bytes: FileBytes::File(_), .. }));
+        self.answer_found(head, path, found, goes_on, turn) || is_open && self.answer_shortly(head, goes_on, turn)
     }
 
     /// Adds the answer to a request for a whole file that is kept, without looking at anything else. `false` where it is
