@@ -11,6 +11,7 @@
 //! Nothing of this machine's module cache, go.env and GOFLAGS is there; compiled packages are.
 
 mod copies;
+mod copying;
 mod inside;
 mod places;
 mod plan;
@@ -257,7 +258,7 @@ fn check_space(plan: &Plan) -> Result<()> {
             continue;
         }
         seen.push(tree);
-        let needed = tree.bytes();
+        let needed = tree.bytes(&plan.work).map_err(|error| Error::io(&tree.directory, "could not be read", &error))?;
         if needed > free {
             let message = format!(
                 "{}: has no room for a copy of {}: that takes {}, and {} are free",

@@ -212,7 +212,11 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut bytes = Vec::new();
     let mut made: HashSet<PathBuf> = HashSet::new();
     for entry in WalkDir::new(from).into_iter().filter_entry(belongs) {
-        let entry = entry.map_err(|error| Error::io(from, "could not be read", &error.into()))?;
+        let entry = match entry.map_err(io::Error::from) {
+            // go passes over it, or says itself that it needs it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            entry => entry.map_err(|error| Error::io(from, "could not be read", &error))?,
+        };
         // go matches no pattern through a link to a directory, and imports through it.
         if entry.depth() > 0 && entry.path_is_symlink() && entry.path().is_dir() {
             let path = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));

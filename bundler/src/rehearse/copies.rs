@@ -1,11 +1,11 @@
 //! Copies of the user's directories in which commands run, put back between them.
 
+use super::copying::{Copying, writable};
 use crate::leftovers::remove;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use walkdir::{DirEntry, WalkDir};
 
 /// What go commands write, in the directory of a module or workspace.
 const CHANGED: [&str; 4] = ["go.mod", "go.sum", "go.work", "go.work.sum"];
@@ -41,22 +41,21 @@ impl Tree {
         })
     }
 
-    /// What a copy takes, in bytes: what is sparse in a file is not in its copy.
-    pub(super) fn bytes(&self) -> u64 {
-        let files = self.outermost().flat_map(|directory| entries(directory)).flatten();
-        let files = files.filter(|entry| entry.file_type().is_file());
-        files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+    /// The outermost directories, with their copies.
+    fn places(&self, to: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let around = self.around();
+        let place = |from: &PathBuf| to.join(from.strip_prefix(&around).unwrap_or(Path::new("")));
+        self.outermost().map(|from| (from.clone(), place(from))).collect()
     }
 
-    /// Copies all of it.
-    pub(super) fn copy(&self, to: &Path) -> io::Result<()> {
-        let around = self.around();
-        for directory in self.outermost() {
-            let to = to.join(directory.strip_prefix(&around).unwrap_or(Path::new("")));
-            fs::create_dir_all(&to)?;
-            copy(directory, &to)?;
-        }
-        Ok(())
+    /// What a copy takes, in bytes: what is sparse in a file is not in its copy. `apart` is the directory for copies.
+    pub(super) fn bytes(&self, apart: &Path) -> io::Result<u64> {
+        Copying::all(&self.places(apart), apart, true)
+    }
+
+    /// Copies all of it, into a directory that `apart` is around.
+    pub(super) fn copy(&self, to: &Path, apart: &Path) -> io::Result<()> {
+        Copying::all(&self.places(to), apart, false).map(drop)
     }
 }
 
@@ -96,71 +95,10 @@ pub(super) fn put_back(from: &Path, copy: &Path, with_sums: bool) -> io::Result<
     Ok(())
 }
 
-/// What is copied of a directory: not those of version control.
-fn entries(from: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
-    WalkDir::new(from).min_depth(1).into_iter().filter_entry(|entry| {
-        let name = entry.file_name();
-        !(entry.file_type().is_dir() && (name == ".git" || name == ".hg" || name == ".svn"))
-    })
-}
-
-/// Copies a directory, links as links.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in entries(from) {
-        let entry = entry?;
-        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
-        let kind = entry.file_type();
-        if kind.is_dir() {
-            fs::create_dir_all(&target)?;
-        } else if kind.is_symlink() {
-            link(&leads_to(entry.path(), from)?, &target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &target)?;
-            writable(&target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Where a link of a copied tree leads: as it says within the tree, else to the place itself.
-fn leads_to(link: &Path, tree: &Path) -> io::Result<PathBuf> {
-    let said = fs::read_link(link)?;
-    match fs::canonicalize(link) {
-        Ok(place) if !place.starts_with(fs::canonicalize(tree)?) => Ok(place),
-        // One that leads nowhere stays what it is.
-        _ => Ok(said),
-    }
-}
-
-#[cfg(unix)]
-fn link(to: &Path, at: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(to, at)
-}
-
-#[cfg(not(unix))]
-fn link(to: &Path, at: &Path) -> io::Result<()> {
-    fs::copy(to, at).map(drop)
-}
-
-/// A tree of the module cache is read-only; commands write into go.mod and go.sum.
-fn writable(file: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(file)?.permissions();
-    if permissions.readonly() {
-        #[cfg(unix)]
-        std::os::unix::fs::PermissionsExt::set_mode(
-            &mut permissions,
-            0o600 | std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file)?.permissions()),
-        );
-        #[cfg(not(unix))]
-        permissions.set_readonly(false);
-        fs::set_permissions(file, permissions)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use walkdir::WalkDir;
 
     #[test]
     fn what_lies_beside_is_copied_beside() {
@@ -181,7 +119,7 @@ mod tests {
         ] {
             let tree = Tree { directory: app.clone(), beside };
             let to = tempfile::tempdir().unwrap();
-            tree.copy(to.path()).unwrap();
+            tree.copy(to.path(), to.path()).unwrap();
             assert_eq!(tree.directory_in(to.path()), to.path().join(directory));
             let files = WalkDir::new(to.path()).sort_by_file_name().into_iter().flatten();
             let files = files.filter(|entry| entry.file_type().is_file());

@@ -160,7 +160,7 @@ impl Stage<'_> {
             remove(&copy)?;
         }
         let made = self.fresh()?;
-        from.copy(&made)?;
+        from.copy(&made, &self.plan.work)?;
         let directory = from.directory_in(&made);
         put_back(&from.directory, &directory, with_sums)?;
         self.copied = step.level.is_some().then(|| (from.clone(), made.clone()));
