@@ -4,6 +4,7 @@ use crate::measure::{Contender, command, compare, ratio, remove, say, say_machin
 use crate::project;
 use crate::server::contender;
 use modferry_harness::{Outcome, at, built};
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) fn run(rounds: usize, only: Option<&str>) -> Outcome<()> {
 
 fn of(project: &str, rounds: usize) -> Outcome<()> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let bench = Bench { place: directory.path(), modferry: built::modferry_release()? };
+    let bench = Bench { place: directory.path(), modferry: built::modferry_release()?, runs: Cell::new(0) };
     say(&format!("\n{project}"));
     let sources = project::fetch_sources(project, bench.place)?;
     bench.make_bundle(&sources)?;
@@ -95,6 +96,8 @@ fn of(project: &str, rounds: usize) -> Outcome<()> {
 struct Bench<'a> {
     place: &'a Path,
     modferry: &'a Path,
+    /// Runs so far: each has a module cache of its own.
+    runs: Cell<usize>,
 }
 
 impl Bench<'_> {
@@ -122,10 +125,17 @@ impl Bench<'_> {
     /// What both have in common: caches of modules that are empty, one of compiled packages that is not, and a place for
     /// temporary files.
     fn variables(&self, command: &mut Command) {
-        for (name, place) in [("GOMODCACHE", "modules"), ("GOPATH", "path"), ("GOCACHE", "build"), ("TMPDIR", "tmp")] {
+        for (name, place) in [("GOPATH", "path"), ("GOCACHE", "build"), ("TMPDIR", "tmp")] {
             command.env(name, self.at(place));
         }
+        command.env("GOMODCACHE", self.modules());
         command.env("GOFLAGS", "-modcacherw").env("GOENV", "off").env_remove("GOWORK");
+    }
+
+    /// go keeps an index of each unpacked module with the compiled packages, by the path of the module: a module cache that is new, as
+    /// one of a rehearsal is, has a new path.
+    fn modules(&self) -> PathBuf {
+        self.at(&format!("modules-{}", self.runs.get()))
     }
 
     /// Everything as it is before the first command: what a run leaves is gone, and none of it waits for the disk.
@@ -135,7 +145,8 @@ impl Bench<'_> {
         while fs::read_dir(self.at("tmp")).map_err(at(self.place))?.flatten().any(|entry| is_work(&entry.file_name())) {
             sleep(Duration::from_millis(100));
         }
-        ["modules", "path", "copy"].iter().try_for_each(|name| remove(&self.at(name)))?;
+        [self.modules(), self.at("path"), self.at("copy")].iter().try_for_each(|place| remove(place))?;
+        self.runs.set(self.runs.get() + 1);
         let (from, to) = (sources.join("."), self.at("copy"));
         project::once(command("cp", &[OsStr::new("-r"), from.as_os_str(), to.as_os_str()], &[]))?;
         project::once(command("sync", &[], &[]))
