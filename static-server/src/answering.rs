@@ -93,8 +93,12 @@ pub(crate) fn find_named(shared: &Shared, path: &BundlePath, text: &str, patienc
     }
     let now = Instant::now();
     let found = shared.site.look(path, text, patience)?;
-    // An open file costs nothing to keep.
-    let is_wanted = matches!(found.bytes, FileBytes::File(_)) || shared.cache.is_asked_again(key);
+    let is_wanted = match &found.bytes {
+        // An open file costs nothing to keep.
+        FileBytes::File(_) => true,
+        FileBytes::Read(bytes) => shared.cache.wants(key, bytes.len() as u64),
+        FileBytes::None => false,
+    };
     if is_wanted && let Some(kept) = Kept::new(path, key, &found, now) {
         shared.cache.keep(kept);
     }

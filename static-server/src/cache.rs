@@ -2,8 +2,8 @@
 //!
 //! - Nothing is read in advance. What is kept is counted in bytes, all of it, and never more than was allowed; what was
 //!   not asked for since the hand of the clock came by last makes room first.
-//! - A file that is read whole is kept when it is asked for once more: most clients ask for most files once, and what nobody
-//!   asks for again costs memory and the time to put it there.
+//! - A file that is read whole is kept while there is room, and from then on when it is asked for once more: a client that asks
+//!   for every file of a large mirror once shall not push out what many ask for.
 //! - A key is the path of a file below `download/`, and comes from a [`BundlePath`]; so what a client wrote is a key only
 //!   if it is spelled as that path is.
 //! - The contents of a name that never changes are kept for good. What can change (`list`, `@latest`, aliases, heads) and
@@ -29,7 +29,8 @@ const SHARDS: usize = 8;
 /// What is kept of a file beside its name, tag and bytes: its slot, its place in the table (which is half empty after it
 /// has grown), and what an allocation takes.
 const OVERHEAD: u64 = 208;
-
+/// A tag and a date, at most.
+const TEXTS_BYTES: u64 = 128;
 /// How many of those that were asked for once a part remembers; 16 KiB, which the system gives as it is used. Where more are
 /// asked for in between, one is forgotten, and kept one time later.
 const REMEMBERED: usize = 4096;
@@ -224,10 +225,14 @@ impl Cache {
         }
     }
 
-    /// Whether a file that is not kept was asked for before, so that it is worth keeping; remembers that it was asked for.
-    pub(crate) fn is_asked_again(&self, key: &str) -> bool {
+    /// Whether a small file of this size is to be kept: while there is room, and then if it was asked for before; that it is asked
+    /// for now is remembered.
+    pub(crate) fn wants(&self, key: &str, size: u64) -> bool {
         let hash = self.hasher.hash_one(key.as_bytes());
         let mut shard = self.shard(hash);
+        if shard.bytes + key.len() as u64 + TEXTS_BYTES + size + OVERHEAD <= self.most_bytes {
+            return true;
+        }
         if shard.asked_once.is_empty() {
             shard.asked_once = vec![0; REMEMBERED];
         }

@@ -318,7 +318,7 @@ impl Conversation {
         }
     }
 
-    /// The answer without a plan, which costs more: of a small file that was found, or a large one, which is kept by now.
+    /// The answer without a plan, which costs more: of what is kept by now, as a large file is, or of a small one that was found.
     fn answer_plainly(
         &mut self,
         head: &Head<'_>,
@@ -327,8 +327,8 @@ impl Conversation {
         goes_on: bool,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let is_open = matches!(found, Ok(Found { bytes: FileBytes::File(_), .. }));
-        self.answer_found(head, path, found, goes_on, turn) || is_open && self.answer_shortly(head, goes_on, turn)
+        let is_here = matches!(found, Ok(Found { bytes: FileBytes::File(_) | FileBytes::Read(_), .. }));
+        is_here && (self.answer_shortly(head, goes_on, turn) || self.answer_found(head, path, found, goes_on, turn))
     }
 
     /// Adds the answer to a request for a whole file that is kept, without looking at anything else. `false` where it is

@@ -146,14 +146,17 @@ fn no_more_files_are_open_than_were_allowed() {
 }
 
 #[test]
-fn what_is_asked_for_again_is_told_from_what_is_asked_for_once() {
+fn small_files_are_kept_while_there_is_room_and_then_when_asked_for_again() {
     let cache = Cache::new(64 * 1024 * 1024, 8);
-    assert!(!cache.is_asked_again(MOD));
-    assert!(!cache.is_asked_again(LIST));
-    assert!(cache.is_asked_again(MOD));
+    assert!(cache.wants(MOD, 100));
+    // One that is larger than its part has room for.
+    let large = 8 * 1024 * 1024;
+    assert!(!cache.wants(MOD, large));
+    assert!(!cache.wants(LIST, large));
+    assert!(cache.wants(MOD, large));
     // Others in between push out few of what was asked for, and are taken for it as good as never.
     let others: Vec<String> = (0..2 * REMEMBERED).map(|number| format!("/ex.org/m{number}/@v/list")).collect();
-    assert_eq!(others.iter().filter(|other| cache.is_asked_again(other)).count(), 0);
-    let remembered = others.iter().filter(|other| cache.is_asked_again(other)).count();
+    assert_eq!(others.iter().filter(|other| cache.wants(other, large)).count(), 0);
+    let remembered = others.iter().filter(|other| cache.wants(other, large)).count();
     assert!(remembered > others.len() / 2, "{remembered}");
 }
