@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use modferry_harness::Outcome;
-use modferry_real_world::levels::projects::{Caches, SUBJECTS, Subject, subject};
+use modferry_real_world::levels::projects::{Caches, SUBJECTS, Subject, named};
 use modferry_real_world::levels::{self, AtLevel, INSIDE, Level, Options, Verdict};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,6 @@ struct Cli {
     /// The page
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../real/README.md"), hide_default_value = true)]
     page: PathBuf,
-}
-
-fn named(name: &str) -> Result<Subject, String> {
-    let names = || SUBJECTS.map(|subject| subject.name).join(", ");
-    subject(name).ok_or_else(|| format!("no such project; there are {}", names()))
 }
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use modferry_harness::Outcome;
-use modferry_real_world::levels::projects::{SUBJECTS, Subject, subject};
+use modferry_real_world::levels::projects::{SUBJECTS, Subject, named};
 use modferry_real_world::levels::{Level, rehearse, update_rehearsals};
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,11 +21,6 @@ struct Cli {
     /// The page
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../real/README.md"), hide_default_value = true)]
     page: PathBuf,
-}
-
-fn named(name: &str) -> Result<Subject, String> {
-    let names = || SUBJECTS.map(|subject| subject.name).join(", ");
-    subject(name).ok_or_else(|| format!("no such project; there are {}", names()))
 }
 
 fn main() -> ExitCode {

@@ -177,3 +177,9 @@ pub const SUBJECTS: [Subject; 11] = [
 pub fn subject(name: &str) -> Option<Subject> {
     SUBJECTS.into_iter().find(|subject| subject.name == name)
 }
+
+/// The one that a command line names.
+pub fn named(name: &str) -> Result<Subject, String> {
+    let names = || SUBJECTS.map(|subject| subject.name).join(", ");
+    subject(name).ok_or_else(|| format!("no such project; there are {}", names()))
+}
