@@ -92,6 +92,8 @@ struct Step {
     variables: Vec<(String, String)>,
     /// What is said of it beside its words.
     note: String,
+    /// Whether the bundle says that its module does not resolve outside its workspace.
+    is_unresolved: bool,
 }
 
 impl Step {
@@ -105,6 +107,7 @@ impl Step {
             command,
             variables: Vec::new(),
             note: String::new(),
+            is_unresolved: false,
         }
     }
 

@@ -130,7 +130,14 @@ impl Stage<'_> {
         }
         let is_download = is_last && step.command.starts_with(&["go", "mod", "download"].map(str::to_owned));
         let is_stated = |missing: &Missing| self.plan.not_carried.contains(&missing.path);
-        let as_stated = is_download && !missing.is_empty() && missing.iter().all(is_stated);
+        let is_left_out = is_download && !missing.is_empty() && missing.iter().all(is_stated);
+        let as_stated = !ok && (step.is_unresolved || is_left_out);
+        if as_stated && step.is_unresolved {
+            for missing in &mut missing {
+                missing.add.clear();
+                missing.note = "the bundle says so: the module does not resolve outside its workspace".to_owned();
+            }
+        }
         missing.truncate(MAX_MISSING);
         let (root, level, command) = (step.root.clone(), step.level, self.name(step));
         Ok(Done { root, level, command, ok, seconds, missing, words, as_stated })

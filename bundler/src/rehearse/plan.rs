@@ -62,7 +62,11 @@ pub(super) fn plan(
         let root = header_roots.iter().find(|root| project.is(root));
         named.push(project.module.clone());
         let level = options.level.or(root.map(|root| root.level)).unwrap_or(Level::Work);
-        steps.extend(project.steps(options, level, settings));
+        // From level `work` on each module of a workspace is a root as well, but for those that do not resolve by themselves.
+        let has_members = root.is_some_and(|root| root.kind == RootKind::Workspace && root.level >= Level::Work);
+        let is_root =
+            |module: &str| header_roots.iter().any(|root| root.kind == RootKind::Module && root.module == module);
+        steps.extend(project.steps(options, level, settings, &|module| !has_members || is_root(module)));
     }
     if directories.is_empty() && !options.command.is_empty() {
         // It may bring what it works on, or need nothing but a program of the bundle.

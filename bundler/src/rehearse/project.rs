@@ -35,6 +35,7 @@ pub(super) struct Project {
 struct Member {
     /// Its directory, relative to that of the workspace.
     directory: String,
+    module: String,
     requires: Vec<ModuleVersion>,
 }
 
@@ -70,9 +71,11 @@ impl Project {
         beside.dedup();
         let name = directory.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let text = fs::read_to_string(&go_mod).unwrap_or_default();
-        let members = named
-            .into_iter()
-            .map(|member| Member { requires: requires(&directory.join(&member).join("go.mod")), directory: member });
+        let members = named.into_iter().map(|member| {
+            let go_mod = directory.join(&member).join("go.mod");
+            let module = GoMod::parse(&fs::read_to_string(&go_mod).unwrap_or_default()).module;
+            Member { directory: member, module, requires: requires(&go_mod) }
+        });
         Ok(Self {
             module: if is_workspace { name } else { GoMod::parse(&text).module },
             members: is_workspace.then(|| members.collect()),
@@ -88,7 +91,14 @@ impl Project {
         root.kind == kind && root.module == self.module
     }
 
-    pub(super) fn steps(&self, options: &Options, level: Level, settings: &Settings) -> Vec<Step> {
+    /// The commands. What fails in a module of a workspace that the bundle does not carry by itself, fails as stated.
+    pub(super) fn steps(
+        &self,
+        options: &Options,
+        level: Level,
+        settings: &Settings,
+        is_carried: &dyn Fn(&str) -> bool,
+    ) -> Vec<Step> {
         if !options.command.is_empty() {
             return vec![Step::new(&self.module, None, Place::Copy(self.tree.clone()), options.command.clone())];
         }
@@ -119,7 +129,7 @@ impl Project {
         }
         match &self.members {
             None => self.of_module(level, &mut steps),
-            Some(members) => self.of_workspace(members, level, settings, &mut steps),
+            Some(members) => self.of_workspace(members, level, settings, is_carried, &mut steps),
         }
         steps
     }
@@ -145,7 +155,14 @@ impl Project {
     }
 
     /// What is done with a workspace, and with each of its modules alone.
-    fn of_workspace(&self, members: &[Member], level: Level, settings: &Settings, steps: &mut Vec<Step>) {
+    fn of_workspace(
+        &self,
+        members: &[Member],
+        level: Level,
+        settings: &Settings,
+        is_carried: &dyn Fn(&str) -> bool,
+        steps: &mut Vec<Step>,
+    ) {
         let step = |command: &str| self.step(level, command);
         if level < Level::Work {
             return;
@@ -154,7 +171,7 @@ impl Project {
         if version_numbers(settings.version()) >= WORK_VENDOR {
             steps.push(step("go work vendor"));
         }
-        for Member { directory, requires } in members {
+        for Member { directory, module, requires } in members {
             let alone = |command: &str, before: &[&str]| {
                 let step = step(command).after(before.iter().copied());
                 let after = if before.is_empty() { String::new() } else { step.note };
@@ -162,6 +179,7 @@ impl Project {
                     variables: vec![("GOWORK".to_owned(), "off".to_owned())],
                     note: format!("{after}, {directory} with GOWORK=off"),
                     below: directory.clone(),
+                    is_unresolved: !is_carried(module),
                     ..step
                 }
             };

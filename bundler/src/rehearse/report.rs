@@ -46,8 +46,8 @@ pub struct Done {
     pub missing: Vec<Missing>,
     /// Of a failure: the end of what the command said, without paths of this machine.
     pub words: Vec<String>,
-    /// Of a failed `go mod download`: whether all that it misses are zips that the bundle says it leaves out, since upstream does
-    /// not give them. It fails with a network as well, and nobody can mend it.
+    /// Of a failure: whether the bundle says it. Either all that a `go mod download` misses are zips that upstream does not give,
+    /// or the command is for a module of a workspace that does not resolve outside of it. Nothing that could be added mends it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub as_stated: bool,
 }
@@ -156,7 +156,8 @@ impl fmt::Display for Report {
         };
         let all = self.results.len();
         if left > 0 {
-            writeln!(f, "{left} go mod download fail as with a network: upstream does not give what they ask for")?;
+            let commands = if left == 1 { "1 command fails".to_owned() } else { format!("{left} commands fail") };
+            writeln!(f, "{commands} as the bundle says: upstream does not give what they ask for")?;
         }
         match failed {
             0 => writeln!(f, "{} commands passed with {}, {how}", all - left, self.go),

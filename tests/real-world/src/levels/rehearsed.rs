@@ -86,7 +86,7 @@ fn failure(done: &serde_json::Value) -> String {
         done["words"].as_array().and_then(|words| words.first()?.as_str()).unwrap_or_default().trim().to_owned();
     match done["missing"][0]["path"].as_str() {
         Some(path) if done["as_stated"] == true => {
-            format!("`{command}`: fails with a network too: upstream refuses `{path}`")
+            format!("`{command}`: as the bundle says: upstream does not give `{path}`")
         }
         Some(path) => format!("`{command}`: missing `{path}`"),
         None => format!("`{command}`: {words}"),
