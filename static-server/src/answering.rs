@@ -1,7 +1,7 @@
 //! What both fronts do with a request: find what there is, ask the planner, and say where the bytes are.
 
 use crate::access_log::AccessLog;
-use crate::cache::{Cache, Kept, Known};
+use crate::cache::{Cache, Kept, Key, Known};
 use crate::connections::Timeouts;
 use crate::disk_queue::DiskQueue;
 use crate::event::{Event, Events, Seldom};
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     /// Whether no more requests are taken.
     pub(crate) is_stopping: AtomicBool,
     /// Looks that may wait for a disk.
-    pub(crate) looks: Arc<DiskQueue<BundlePath, io::Result<Found>>>,
+    pub(crate) looks: Arc<DiskQueue<BundlePath, io::Result<Looked>>>,
 }
 
 /// The bytes of a body.
@@ -64,28 +64,49 @@ impl Content {
     }
 }
 
-/// The key under which a file is kept.
-fn key(text: &str) -> Option<&str> {
-    text.strip_prefix("download")
+/// What a look has come to.
+pub(crate) enum Looked {
+    /// All that is said of it is ready: it is kept by now.
+    Ready(Kept),
+    /// What is not kept.
+    Found(Found),
+}
+
+impl Looked {
+    pub(crate) fn found(self) -> Found {
+        match self {
+            Self::Ready(kept) => kept.found(),
+            Self::Found(found) => found,
+        }
+    }
 }
 
 /// What there is at a path: what is kept of it, or what a look finds. `WouldBlock` where a disk must be waited for, and may
 /// not.
-pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Found> {
-    find_named(shared, path, &path.to_string(), patience)
+pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Looked> {
+    let text = path.to_string();
+    match text.strip_prefix("download") {
+        Some(key) => find_named(shared, path, &text, shared.cache.key(key.as_bytes()), patience),
+        None => shared.site.look(path, &text, patience).map(Looked::Found),
+    }
 }
 
-/// The same where the text of the path is there.
-pub(crate) fn find_named(shared: &Shared, path: &BundlePath, text: &str, patience: Patience) -> io::Result<Found> {
-    let Some(key) = key(text) else { return shared.site.look(path, text, patience) };
+/// The same where the text of the path is there, and the key for it.
+pub(crate) fn find_named(
+    shared: &Shared,
+    path: &BundlePath,
+    text: &str,
+    key: Key<'_>,
+    patience: Patience,
+) -> io::Result<Looked> {
     match shared.cache.known(key, Instant::now) {
-        Some(Known::Fresh(kept)) => return Ok(kept.found()),
+        Some(Known::Fresh(kept)) => return Ok(Looked::Ready(kept)),
         Some(Known::Stale(kept, stamp)) => {
             // From before the look: what changes after it is seen with the next one.
             let now = Instant::now();
             if shared.site.stamp(path, patience)? == Some(stamp) {
                 shared.cache.is_as_it_was(key, stamp, now);
-                return Ok(kept.found());
+                return Ok(Looked::Ready(kept));
             }
             shared.cache.forget(key);
         }
@@ -99,14 +120,17 @@ pub(crate) fn find_named(shared: &Shared, path: &BundlePath, text: &str, patienc
         FileBytes::Read(bytes) => shared.cache.wants(key, bytes.len() as u64),
         FileBytes::None => false,
     };
-    if is_wanted && let Some(kept) = Kept::new(path, key, &found, now) {
-        shared.cache.keep(kept);
+    match is_wanted.then(|| Kept::new(path, key, &found, now)).flatten() {
+        Some(kept) => {
+            shared.cache.keep(key, kept.clone());
+            Ok(Looked::Ready(kept))
+        }
+        None => Ok(Looked::Found(found)),
     }
-    Ok(found)
 }
 
 /// The same by a thread that may wait for a disk.
-pub(crate) async fn find_patiently(shared: &Arc<Shared>, path: BundlePath) -> io::Result<Found> {
+pub(crate) async fn find_patiently(shared: &Arc<Shared>, path: BundlePath) -> io::Result<Looked> {
     let own = Arc::clone(shared);
     let found = shared.looks.ask(path, move |path| find(&own, &path, Patience::Wait)).await;
     found.unwrap_or_else(|| Err(io::Error::other("the thread that looked for it has stopped")))
@@ -117,9 +141,9 @@ pub(crate) fn answer(
     shared: &Shared,
     request: &Request<'_>,
     path: BundlePath,
-    found: io::Result<Found>,
+    found: io::Result<Looked>,
 ) -> (Response, Content) {
-    let Found { resource, bytes, .. } = found.unwrap_or_else(|error| {
+    let Found { resource, bytes, .. } = found.map(Looked::found).unwrap_or_else(|error| {
         let resource = if is_shortage(&error) { Resource::Busy } else { Resource::Unreadable };
         if resource == Resource::Unreadable || shared.shortage.may_tell() {
             shared.events.event(&Event::ReadFailed(&path, &error));

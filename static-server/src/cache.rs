@@ -20,6 +20,7 @@ use modferry_format::BundlePath;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -85,6 +86,13 @@ pub(crate) struct Kept {
     checked: Option<Box<(Stamp, Instant)>>,
 }
 
+/// What a file is kept under, hashed once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    text: &'a [u8],
+    hash: u64,
+}
+
 /// What is known of a file that is kept.
 pub(crate) enum Known {
     /// All.
@@ -95,22 +103,28 @@ pub(crate) enum Known {
 
 impl Kept {
     /// What was found at a path, if it is something to keep.
-    pub(crate) fn new(path: &BundlePath, key: &str, found: &Found, now: Instant) -> Option<Self> {
+    pub(crate) fn new(path: &BundlePath, key: Key<'_>, found: &Found, now: Instant) -> Option<Self> {
         // A zip has no tag until its import has come to the ledger; it shall not be without one for good.
         let Resource::Here { size, tag: Some(tag), modified } = found.resource else { return None };
-        let tag = tag.to_string();
-        let date = modified.map(|modified| modified.to_string()).unwrap_or_default();
         let (bytes, file): (&[u8], _) = match &found.bytes {
             FileBytes::None => return None,
             FileBytes::Read(bytes) => (bytes, None),
             FileBytes::File(file) => (&[], Some(Arc::clone(file))),
         };
+        let mut text = Vec::with_capacity(key.text.len() + TEXTS_BYTES as usize + bytes.len());
+        text.extend_from_slice(key.text);
+        write!(text, "{tag}").ok()?;
+        let tag_bytes = u8::try_from(text.len() - key.text.len()).ok()?;
+        if let Some(modified) = modified {
+            write!(text, "{modified}").ok()?;
+        }
+        text.extend_from_slice(bytes);
         let goes = !path.is_immutable() || matches!(path, BundlePath::Zip(_));
         Some(Self {
-            key_bytes: u16::try_from(key.len()).ok()?,
-            tag_bytes: u8::try_from(tag.len()).ok()?,
-            has_date: !date.is_empty(),
-            text: [key.as_bytes(), tag.as_bytes(), date.as_bytes(), bytes].concat().into(),
+            key_bytes: u16::try_from(key.text.len()).ok()?,
+            tag_bytes,
+            has_date: modified.is_some(),
+            text: text.into(),
             class: Class::of(path),
             size,
             file,
@@ -185,11 +199,20 @@ impl Cache {
         Self { shards, hasher: RandomState::new(), most_bytes, most_files: files / SHARDS }
     }
 
+    /// The key for the path of a file below `download/`.
+    pub(crate) fn key<'a>(&self, text: &'a [u8]) -> Key<'a> {
+        Key { text, hash: self.hasher.hash_one(text) }
+    }
+
     /// Uses what is kept under a key and is fresh.
-    pub(crate) fn with<T>(&self, key: &[u8], now: impl FnOnce() -> Instant, act: impl FnOnce(&Kept) -> T) -> Option<T> {
-        let hash = self.hasher.hash_one(key);
-        let mut shard = self.shard(hash);
-        let slot = shard.slot_of(hash, key)?;
+    pub(crate) fn with<T>(
+        &self,
+        key: Key<'_>,
+        now: impl FnOnce() -> Instant,
+        act: impl FnOnce(&Kept) -> T,
+    ) -> Option<T> {
+        let mut shard = self.shard(key.hash);
+        let slot = shard.slot_of(key)?;
         if !slot.kept.is_fresh(now) {
             return None;
         }
@@ -198,10 +221,9 @@ impl Cache {
     }
 
     /// What is known of a file.
-    pub(crate) fn known(&self, key: &str, now: impl FnOnce() -> Instant) -> Option<Known> {
-        let hash = self.hasher.hash_one(key.as_bytes());
-        let mut shard = self.shard(hash);
-        let slot = shard.slot_of(hash, key.as_bytes())?;
+    pub(crate) fn known(&self, key: Key<'_>, now: impl FnOnce() -> Instant) -> Option<Known> {
+        let mut shard = self.shard(key.hash);
+        let slot = shard.slot_of(key)?;
         slot.asked_again = true;
         let kept = slot.kept.clone();
         drop(shard);
@@ -215,9 +237,8 @@ impl Cache {
     }
 
     /// A file was looked at again, and is as it was.
-    pub(crate) fn is_as_it_was(&self, key: &str, stamp: Stamp, now: Instant) {
-        let hash = self.hasher.hash_one(key.as_bytes());
-        if let Some(slot) = self.shard(hash).slot_of(hash, key.as_bytes())
+    pub(crate) fn is_as_it_was(&self, key: Key<'_>, stamp: Stamp, now: Instant) {
+        if let Some(slot) = self.shard(key.hash).slot_of(key)
             && let Some(checked) = &mut slot.kept.checked
             && checked.0 == stamp
         {
@@ -227,36 +248,33 @@ impl Cache {
 
     /// Whether a small file of this size is to be kept: while there is room, and then if it was asked for before; that it is asked
     /// for now is remembered.
-    pub(crate) fn wants(&self, key: &str, size: u64) -> bool {
-        let hash = self.hasher.hash_one(key.as_bytes());
-        let mut shard = self.shard(hash);
-        if shard.bytes + key.len() as u64 + TEXTS_BYTES + size + OVERHEAD <= self.most_bytes {
+    pub(crate) fn wants(&self, key: Key<'_>, size: u64) -> bool {
+        let mut shard = self.shard(key.hash);
+        if shard.bytes + key.text.len() as u64 + TEXTS_BYTES + size + OVERHEAD <= self.most_bytes {
             return true;
         }
         if shard.asked_once.is_empty() {
             shard.asked_once = vec![0; REMEMBERED];
         }
         // Halves of a hash; none is remembered as no hash at all.
-        let (place, rest) = (hash as usize % REMEMBERED, (hash >> 32) as u32 | 1);
+        let (place, rest) = (key.hash as usize % REMEMBERED, (key.hash >> 32) as u32 | 1);
         std::mem::replace(&mut shard.asked_once[place], rest) == rest
     }
 
     /// Keeps a file in place of what was kept of it before.
-    pub(crate) fn keep(&self, kept: Kept) {
+    pub(crate) fn keep(&self, key: Key<'_>, kept: Kept) {
         // Were a quarter of all taken by one file, the others would go for it.
         if kept.weight() > self.most_bytes / 4 {
             return;
         }
-        let hash = self.hasher.hash_one(kept.key());
-        self.shard(hash).keep(hash, kept, self.most_bytes, self.most_files);
+        self.shard(key.hash).keep(key.hash, kept, self.most_bytes, self.most_files);
     }
 
     /// Forgets a file.
-    pub(crate) fn forget(&self, key: &str) {
-        let hash = self.hasher.hash_one(key.as_bytes());
-        let mut shard = self.shard(hash);
-        if shard.slot_of(hash, key.as_bytes()).is_some() {
-            shard.remove(hash);
+    pub(crate) fn forget(&self, key: Key<'_>) {
+        let mut shard = self.shard(key.hash);
+        if shard.slot_of(key).is_some() {
+            shard.remove(key.hash);
         }
     }
 
@@ -268,9 +286,9 @@ impl Cache {
 }
 
 impl Shard {
-    fn slot_of(&mut self, hash: u64, key: &[u8]) -> Option<&mut Slot> {
-        let slot = self.slots[*self.slots_of.get(&hash)?].as_mut();
-        slot.filter(|slot| slot.kept.key() == key)
+    fn slot_of(&mut self, key: Key<'_>) -> Option<&mut Slot> {
+        let slot = self.slots[*self.slots_of.get(&key.hash)?].as_mut();
+        slot.filter(|slot| slot.kept.key() == key.text)
     }
 
     fn keep(&mut self, hash: u64, kept: Kept, most_bytes: u64, most_files: usize) {

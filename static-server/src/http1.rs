@@ -14,7 +14,8 @@ mod render;
 mod send_file;
 
 use crate::access_log::Entry;
-use crate::answering::{self, Content, Part, Shared};
+use crate::answering::{self, Content, Looked, Part, Shared};
+use crate::cache::{Kept, Key};
 use crate::connections::Activity;
 use crate::file_bytes::Patience;
 use crate::limits::{MAX_COPIED_BYTES, MAX_GATHERED_BYTES, MAX_HEAD_BYTES, MAX_LINGER_BYTES};
@@ -22,6 +23,7 @@ use crate::listener::Stream;
 use crate::plan::{self, Class, Method, Resource};
 use crate::response::{Response, Status};
 use crate::site::{FileBytes, Found};
+use crate::target::Prefix;
 use bytes::Bytes;
 use head::{Head, Parsed, Version};
 use modferry_format::BundlePath;
@@ -79,7 +81,7 @@ struct Conversation {
     /// Of the last request.
     version: Version,
     /// What was found for the first request in `kept`, by somebody who could wait.
-    found: Option<io::Result<Found>>,
+    found: Option<io::Result<Looked>>,
 }
 
 /// What is to be done with what is kept.
@@ -259,23 +261,8 @@ impl Conversation {
     fn answer(&mut self, head: &Head<'_>, turn: &mut Turn<'_>) {
         let goes_on = head.keeps_alive && !self.shared.is_stopping.load(Ordering::Relaxed);
         let is_plain = head.method == Method::Get && !head.has_conditions && !head.has_body && head.names_one_host;
-        if is_plain {
-            if self.found.is_none() && self.answer_shortly(head, goes_on, turn) {
-                self.version = head.version;
-                return;
-            }
-            let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
-            if let Some((path, text)) = self.shared.prefix.named(head.target, &mut unescaped) {
-                self.version = head.version;
-                let Some(found) = self.find(&path, &text) else {
-                    turn.cold = Some(path);
-                    return;
-                };
-                if self.answer_plainly(head, &path, &found, goes_on, turn) {
-                    return;
-                }
-                self.found = Some(found);
-            }
+        if is_plain && self.answer_plainly(head, goes_on, turn) {
+            return;
         }
         let found = self.found.take();
         let Some(target) = head.target() else { return self.refuse(Status::BadRequest, turn) };
@@ -288,13 +275,11 @@ impl Conversation {
                     (refusal, text)
                 }
                 Ok(path) => {
-                    let Some(found) = found.or_else(|| self.find(&path, &path.to_string())) else {
+                    let Some(found) = found.or_else(|| at_once(answering::find(&self.shared, &path, Patience::Now)))
+                    else {
                         turn.cold = Some(path);
                         return;
                     };
-                    if is_plain && self.answer_plainly(head, &path, &found, goes_on, turn) {
-                        return;
-                    }
                     answering::answer(&self.shared, &request, path, found)
                 }
             }
@@ -306,61 +291,50 @@ impl Conversation {
         self.add(head, &response, content, goes_on && !response.closes, turn);
     }
 
-    /// What there is at a path; none where a disk must be waited for.
-    fn find(&mut self, path: &BundlePath, text: &str) -> Option<io::Result<Found>> {
+    /// Adds the answer to a request for a file without conditions, without a plan, which costs more. `false` where it is not that
+    /// simple; then what was found is there.
+    fn answer_plainly(&mut self, head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> bool {
+        let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
+        let Some(text) = self.shared.prefix.key(head.target, &mut unescaped) else { return false };
+        let key = self.shared.cache.key(text);
         // Who could wait has said all there is to say.
-        if let Some(found) = self.found.take() {
-            return Some(found);
+        if self.found.is_none() && self.answer_shortly(head, text, key, goes_on, turn) {
+            return true;
         }
-        match answering::find_named(&self.shared, path, text, Patience::Now) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            found => Some(found),
+        let Some((path, named)) = Prefix::named(text) else { return false };
+        self.version = head.version;
+        let found = self.found.take();
+        let Some(found) =
+            found.or_else(|| at_once(answering::find_named(&self.shared, &path, &named, key, Patience::Now)))
+        else {
+            turn.cold = Some(path);
+            return true;
+        };
+        let is_answered = match &found {
+            Ok(Looked::Ready(kept)) => add_kept(kept, text, head, goes_on, turn)
+                .map(|size| self.note_answer(head, Status::Ok, size, turn))
+                .is_some(),
+            Ok(Looked::Found(found)) => self.answer_found(head, &path, found, goes_on, turn),
+            Err(_) => false,
+        };
+        if !is_answered {
+            self.found = Some(found);
         }
+        is_answered
     }
 
-    /// The answer without a plan, which costs more: of what is kept by now, as a large file is, or of a small one that was found.
-    fn answer_plainly(
+    /// Adds the answer to a request for a whole file that is kept, without looking at anything else.
+    fn answer_shortly(
         &mut self,
         head: &Head<'_>,
-        path: &BundlePath,
-        found: &io::Result<Found>,
+        text: &[u8],
+        key: Key<'_>,
         goes_on: bool,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let is_here = matches!(found, Ok(Found { bytes: FileBytes::File(_) | FileBytes::Read(_), .. }));
-        is_here && (self.answer_shortly(head, goes_on, turn) || self.answer_found(head, path, found, goes_on, turn))
-    }
-
-    /// Adds the answer to a request for a whole file that is kept, without looking at anything else. `false` where it is
-    /// not that simple.
-    fn answer_shortly(&mut self, head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> bool {
-        let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
-        let Some(key) = self.shared.prefix.key(head.target, &mut unescaped) else { return false };
-        let connection = Connection::after(head.version, goes_on, false);
-        let Turn { output, date, now, body, part, .. } = turn;
-        let size = self.shared.cache.with(key, Instant::now, |kept| {
-            match (kept.bytes(), kept.file()) {
-                (_, Some(file)) => {
-                    let path = str::from_utf8(key).ok().and_then(|key| format!("download{key}").parse().ok())?;
-                    *part = Some((Part { file: Arc::clone(file), bytes: 0..kept.size, path }, None));
-                    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
-                }
-                (Some(bytes), None) => {
-                    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
-                    if bytes.len() <= MAX_COPIED_BYTES {
-                        output.extend_from_slice(bytes);
-                    } else {
-                        *body = kept.shared_bytes();
-                    }
-                }
-                (None, None) => return None,
-            }
-            Some(kept.size)
-        });
+        let size = self.shared.cache.with(key, Instant::now, |kept| add_kept(kept, text, head, goes_on, turn));
         let Some(Some(size)) = size else { return false };
-        if !goes_on {
-            turn.ends = Ends::Closes;
-        }
+        self.version = head.version;
         self.note_answer(head, Status::Ok, size, turn);
         true
     }
@@ -370,11 +344,11 @@ impl Conversation {
         &mut self,
         head: &Head<'_>,
         path: &BundlePath,
-        found: &io::Result<Found>,
+        found: &Found,
         goes_on: bool,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let Ok(Found { resource: Resource::Here { size, tag, modified }, bytes: FileBytes::Read(bytes), .. }) = found
+        let Found { resource: Resource::Here { size, tag, modified }, bytes: FileBytes::Read(bytes), .. } = found
         else {
             return false;
         };
@@ -508,6 +482,34 @@ impl Conversation {
         }
         Ok(())
     }
+}
+
+/// What was found, but not that a disk must be waited for.
+fn at_once(found: io::Result<Looked>) -> Option<io::Result<Looked>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        found => Some(found),
+    }
+}
+
+/// Adds the answer with the whole of a file that is kept under this path; its size.
+fn add_kept(kept: &Kept, text: &[u8], head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> Option<u64> {
+    let connection = Connection::after(head.version, goes_on, false);
+    let Turn { output, date, now, body, part, ends, .. } = turn;
+    if let Some(file) = kept.file() {
+        let path = str::from_utf8(text).ok().and_then(|text| format!("download{text}").parse().ok())?;
+        *part = Some((Part { file: Arc::clone(file), bytes: 0..kept.size, path }, None));
+    }
+    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
+    match kept.bytes() {
+        Some(bytes) if bytes.len() <= MAX_COPIED_BYTES => output.extend_from_slice(bytes),
+        Some(_) => *body = kept.shared_bytes(),
+        None => {}
+    }
+    if !goes_on {
+        *ends = Ends::Closes;
+    }
+    Some(kept.size)
 }
 
 /// Longest target that takes the short way, in bytes.

@@ -73,10 +73,10 @@ impl Prefix {
         Some(&unescaped[..length])
     }
 
-    /// The file that a target names, with its text, if the target is written as [`key`](Self::key) has it. What names none is for
-    /// [`resolve`](Self::resolve) to say; where both name one, it is the same.
-    pub(crate) fn named(&self, target: &str, unescaped: &mut [u8]) -> Option<(BundlePath, String)> {
-        let key = str::from_utf8(self.key(target, unescaped)?).ok().filter(|key| key.starts_with('/'))?;
+    /// The file that a [`key`](Self::key) names, with its text. What names none is for [`resolve`](Self::resolve) to say; where both
+    /// name one, it is the same.
+    pub(crate) fn named(key: &[u8]) -> Option<(BundlePath, String)> {
+        let key = str::from_utf8(key).ok().filter(|key| key.starts_with('/'))?;
         let text = ["download", key].concat();
         let path: BundlePath = text.parse().ok()?;
         path.is_served().then_some((path, text))
@@ -310,10 +310,10 @@ mod tests {
             if let Ok(path) = text.parse::<BundlePath>() {
                 let target = prefix.target(&path).unwrap();
                 prop_assert_eq!(prefix.resolve(&target), Ok(path.clone()));
-                let named = prefix.named(&target, &mut [0; 512]);
+                let named = prefix.key(&target, &mut [0; 512]).and_then(Prefix::named);
                 prop_assert_eq!(named, Some((path.clone(), text.clone())));
                 let as_go = target.replace('!', "%21");
-                prop_assert_eq!(prefix.named(&as_go, &mut [0; 512]), Some((path.clone(), text)));
+                prop_assert_eq!(prefix.key(&as_go, &mut [0; 512]).and_then(Prefix::named), Some((path.clone(), text)));
                 // Whatever a client chooses to escape, the target means the same.
                 let mut escaped = String::new();
                 for (at, byte) in target.bytes().enumerate() {
@@ -330,7 +330,7 @@ mod tests {
         #[test]
         fn a_target_that_means_something_is_the_only_plain_one(target in "[/a-z0-9.!@+_%A-F-]{0,40}|/[a-z]{2}\\.[a-z]{2}/@v/.{0,12}") {
             let prefix = Prefix::default();
-            if let Some((path, text)) = prefix.named(&target, &mut [0; 512]) {
+            if let Some((path, text)) = prefix.key(&target, &mut [0; 512]).and_then(Prefix::named) {
                 prop_assert_eq!(&path.to_string(), &text);
                 prop_assert_eq!(prefix.resolve(&target), Ok(path));
             }

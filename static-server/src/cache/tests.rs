@@ -38,7 +38,8 @@ fn path(key: &str) -> BundlePath {
 
 fn kept(site: &Site, key: &str, now: Instant) -> Kept {
     let path = path(key);
-    Kept::new(&path, key, &site.look(&path, &path.to_string(), Patience::Wait).unwrap(), now).unwrap()
+    let any = Key { text: key.as_bytes(), hash: 0 };
+    Kept::new(&path, any, &site.look(&path, &path.to_string(), Patience::Wait).unwrap(), now).unwrap()
 }
 
 /// One of `bytes` bytes that was never a file.
@@ -55,23 +56,29 @@ fn made(key: &str, bytes: usize) -> Kept {
     }
 }
 
+/// Keeps it under its own key.
+fn keep(cache: &Cache, kept: Kept) {
+    let text = kept.key().to_vec();
+    cache.keep(cache.key(&text), kept);
+}
+
 #[test]
 fn what_is_kept_is_what_was_found() {
     let temp = tempfile::tempdir().unwrap();
     let (site, cache, now) = (site(temp.path()), Cache::new(1 << 20, 64), Instant::now());
     for key in [MOD, LIST, "/ex.org/a/@v/v1.0.0.zip"] {
         let found = site.look(&path(key), &path(key).to_string(), Patience::Wait).unwrap();
-        cache.keep(kept(&site, key, now));
-        let Some(Known::Fresh(kept)) = cache.known(key, || now) else { panic!("{key}") };
+        keep(&cache, kept(&site, key, now));
+        let Some(Known::Fresh(kept)) = cache.known(cache.key(key.as_bytes()), || now) else { panic!("{key}") };
         assert_eq!(kept.found().resource, found.resource, "{key}");
         match (&kept.found().bytes, &found.bytes) {
             (FileBytes::Read(kept), FileBytes::Read(found)) => assert_eq!(kept, found),
             (FileBytes::File(_), FileBytes::File(_)) => {}
             other => panic!("{key}: {other:?}"),
         }
-        assert!(cache.with(&key.as_bytes()[1..], || now, |_| ()).is_none());
-        cache.forget(key);
-        assert!(cache.known(key, || now).is_none());
+        assert!(cache.with(cache.key(&key.as_bytes()[1..]), || now, |_| ()).is_none());
+        cache.forget(cache.key(key.as_bytes()));
+        assert!(cache.known(cache.key(key.as_bytes()), || now).is_none());
     }
 }
 
@@ -82,17 +89,19 @@ fn what_can_change_or_go_is_fresh_for_a_second_and_the_rest_for_good() {
     let later = now + RECHECK_AFTER;
     let almost = later.checked_sub(Duration::from_millis(1)).unwrap();
     for (key, is_for_good) in [(MOD, true), (LIST, false), ("/ex.org/a/@v/v1.0.0.zip", false)] {
-        cache.keep(kept(&site, key, now));
-        assert!(cache.with(key.as_bytes(), || almost, |_| ()).is_some(), "{key}");
-        assert_eq!(cache.with(key.as_bytes(), || later, |_| ()).is_some(), is_for_good, "{key}");
-        if let Some(Known::Stale(_, stamp)) = cache.known(key, || later) {
+        keep(&cache, kept(&site, key, now));
+        assert!(cache.with(cache.key(key.as_bytes()), || almost, |_| ()).is_some(), "{key}");
+        assert_eq!(cache.with(cache.key(key.as_bytes()), || later, |_| ()).is_some(), is_for_good, "{key}");
+        if let Some(Known::Stale(_, stamp)) = cache.known(cache.key(key.as_bytes()), || later) {
             assert_eq!(site.stamp(&path(key), Patience::Wait).unwrap(), Some(stamp), "{key}");
-            cache.is_as_it_was(key, stamp, later);
+            cache.is_as_it_was(cache.key(key.as_bytes()), stamp, later);
         }
-        assert!(cache.with(key.as_bytes(), || later, |_| ()).is_some(), "{key}");
+        assert!(cache.with(cache.key(key.as_bytes()), || later, |_| ()).is_some(), "{key}");
     }
     // A new file of the same size in the place of the old one is another state.
-    let Some(Known::Stale(_, stamp)) = cache.known(LIST, || later + RECHECK_AFTER) else { panic!("not stale") };
+    let Some(Known::Stale(_, stamp)) = cache.known(cache.key(LIST.as_bytes()), || later + RECHECK_AFTER) else {
+        panic!("not stale")
+    };
     let (new, old) = (temp.path().join("new"), temp.path().join("download").join(&LIST[1..]));
     fs::write(&new, "v1.0.1\n").unwrap();
     fs::rename(new, old).unwrap();
@@ -104,10 +113,10 @@ fn never_more_is_kept_than_was_allowed_and_what_is_asked_for_stays() {
     let now = Instant::now();
     let most = 1 << 20;
     let cache = Cache::new(most, 64);
-    cache.keep(made("/hot", 1000));
+    keep(&cache, made("/hot", 1000));
     for number in 0..20_000 {
-        cache.keep(made(&format!("/{number}"), number % 2000));
-        assert!(cache.with(b"/hot", || now, |_| ()).is_some(), "{number}");
+        keep(&cache, made(&format!("/{number}"), number % 2000));
+        assert!(cache.with(cache.key(b"/hot"), || now, |_| ()).is_some(), "{number}");
         let kept: u64 = cache.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum();
         assert!(kept <= most, "{number}: {kept}");
     }
@@ -121,13 +130,13 @@ fn never_more_is_kept_than_was_allowed_and_what_is_asked_for_stays() {
     // The largest that is kept, and one more; and a cache of nothing keeps nothing.
     let large = (most / SHARDS as u64 / 4 - OVERHEAD) as usize - 2;
     for (bytes, is_kept) in [(large, true), (large + 1, false)] {
-        cache.keep(made("/l", bytes));
-        assert_eq!(cache.with(b"/l", || now, |_| ()).is_some(), is_kept, "{bytes}");
-        cache.forget("/l");
+        keep(&cache, made("/l", bytes));
+        assert_eq!(cache.with(cache.key(b"/l"), || now, |_| ()).is_some(), is_kept, "{bytes}");
+        cache.forget(cache.key(b"/l"));
     }
     let none = Cache::new(0, 0);
-    none.keep(made("/a", 0));
-    assert!(none.with(b"/a", || now, |_| ()).is_none());
+    keep(&none, made("/a", 0));
+    assert!(none.with(none.key(b"/a"), || now, |_| ()).is_none());
 }
 
 #[test]
@@ -135,8 +144,8 @@ fn no_more_files_are_open_than_were_allowed() {
     let file = Arc::new(tempfile::tempfile().unwrap());
     let cache = Cache::new(1 << 20, 16);
     for number in 0..1000 {
-        cache.keep(made(&format!("/small{number}"), 10));
-        cache.keep(Kept { file: Some(Arc::clone(&file)), ..made(&format!("/{number}"), 0) });
+        keep(&cache, made(&format!("/small{number}"), 10));
+        keep(&cache, Kept { file: Some(Arc::clone(&file)), ..made(&format!("/{number}"), 0) });
     }
     let open: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().open.len()).sum();
     assert_eq!(open, 16);
@@ -148,15 +157,15 @@ fn no_more_files_are_open_than_were_allowed() {
 #[test]
 fn small_files_are_kept_while_there_is_room_and_then_when_asked_for_again() {
     let cache = Cache::new(64 * 1024 * 1024, 8);
-    assert!(cache.wants(MOD, 100));
+    assert!(cache.wants(cache.key(MOD.as_bytes()), 100));
     // One that is larger than its part has room for.
     let large = 8 * 1024 * 1024;
-    assert!(!cache.wants(MOD, large));
-    assert!(!cache.wants(LIST, large));
-    assert!(cache.wants(MOD, large));
+    assert!(!cache.wants(cache.key(MOD.as_bytes()), large));
+    assert!(!cache.wants(cache.key(LIST.as_bytes()), large));
+    assert!(cache.wants(cache.key(MOD.as_bytes()), large));
     // Others in between push out few of what was asked for, and are taken for it as good as never.
     let others: Vec<String> = (0..2 * REMEMBERED).map(|number| format!("/ex.org/m{number}/@v/list")).collect();
-    assert_eq!(others.iter().filter(|other| cache.wants(other, large)).count(), 0);
-    let remembered = others.iter().filter(|other| cache.wants(other, large)).count();
+    assert_eq!(others.iter().filter(|other| cache.wants(cache.key(other.as_bytes()), large)).count(), 0);
+    let remembered = others.iter().filter(|other| cache.wants(cache.key(other.as_bytes()), large)).count();
     assert!(remembered > others.len() / 2, "{remembered}");
 }
