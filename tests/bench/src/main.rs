@@ -52,7 +52,16 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
-    /// Rehearsing bundles of cobra and prometheus beside the same commands by hand, and recording a command beside the command alone
+    /// Recording `go mod download` of cobra and prometheus beside the command alone
+    Record {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Of the projects that with this in its name
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Rehearsing bundles of cobra and prometheus beside the same commands by hand
     Rehearse {
         /// Rounds that count
         #[arg(long, default_value_t = 5)]
@@ -117,6 +126,7 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Levels { rounds } => levels::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
+        Benchmark::Record { rounds, only } => rehearse::record(rounds, only.as_deref()),
         Benchmark::Rehearse { rounds, only } => rehearse::run(rounds, only.as_deref()),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),

@@ -119,12 +119,18 @@ pub(crate) fn print(command: &[OsString]) -> Outcome<()> {
     if !output.status.success() {
         return Err(format!("{}: {}\n{}", program.display(), output.status, String::from_utf8_lossy(&output.stderr)));
     }
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
-    let cpu = (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6;
+    let cpu = of_children()?;
     // The system counts in KiB here.
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
     let run = Run { wall, cpu, rss_mib: usage.max_rss() as f64 / 1024.0 };
     say(&serde_json::to_string(&run).map_err(|error| error.to_string())?);
     Ok(())
+}
+
+/// Seconds of CPU of all children that this process has waited for.
+pub(crate) fn of_children() -> Outcome<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
 }
 
 /// A line on standard output.

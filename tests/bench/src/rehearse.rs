@@ -19,41 +19,52 @@ const RECORD_BAR: f64 = 1.10;
 /// One project that takes seconds, and one that takes minutes.
 const PROJECTS: [&str; 2] = ["github.com/spf13/cobra@v1.10.2", project::PROMETHEUS];
 
+/// Rehearses bundles of the projects.
 pub(crate) fn run(rounds: usize, only: Option<&str>) -> Outcome<()> {
-    let chosen = PROJECTS.iter().filter(|project| only.is_none_or(|only| project.contains(only)));
-    say_machine();
-    chosen.into_iter().try_for_each(|project| of(project, rounds))
+    each(only, |bench, sources, upstream| rehearse(bench, sources, upstream, rounds))
 }
 
-fn of(project: &str, rounds: usize) -> Outcome<()> {
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let bench = Bench { place: directory.path(), modferry: built::modferry_release()?, runs: Cell::new(0) };
-    say(&format!("\n{project}"));
-    let sources = project::fetch_sources(project, bench.place)?;
-    bench.make_bundle(&sources)?;
-    let script = bench.by_hand(&sources)?;
+/// Records `go mod download` of them.
+pub(crate) fn record(rounds: usize, only: Option<&str>) -> Outcome<()> {
+    each(only, |bench, sources, upstream| recorded(bench, sources, upstream, rounds))
+}
+
+/// Does it with a bundle of each project, served on loopback, so that no network is measured; over HTTP on both sides, for go's own part
+/// of that is more than what it does with files.
+fn each(only: Option<&str>, act: impl Fn(&Bench<'_>, &Path, &str) -> Outcome<()>) -> Outcome<()> {
+    say_machine();
+    for project in PROJECTS.iter().filter(|project| only.is_none_or(|only| project.contains(only))) {
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let bench = Bench { place: directory.path(), modferry: built::modferry_release()?, runs: Cell::new(0) };
+        say(&format!("\n{project}"));
+        let sources = project::fetch_sources(project, bench.place)?;
+        bench.make_bundle(&sources)?;
+        let server = contender::Contender::modferry(built::server_release()?, &bench.at("bundle"), &[]).start()?;
+        act(&bench, &sources, &format!("http://127.0.0.1:{}", server.port))?;
+    }
+    Ok(())
+}
+
+fn rehearse(bench: &Bench<'_>, sources: &Path, upstream: &str, rounds: usize) -> Outcome<()> {
+    let script = bench.by_hand(sources)?;
     let (bundle, settings) = (bench.at("bundle"), bench.settings()?);
     let words = ["rehearse", "--quiet"].map(OsStr::new);
     let rehearsal = [&words[..], &[bundle.as_os_str(), sources.as_os_str()]].concat();
-    // Upstream is the bundle, served on loopback, so that no network is measured; over HTTP for all of them, for go's own part of that
-    // is more than what it does with files.
-    let server = contender::Contender::modferry(built::server_release()?, &bundle, &[]).start()?;
-    let upstream = format!("http://127.0.0.1:{}", server.port);
     let contenders = [
         Contender {
             name: "the commands by hand",
-            prepare: Box::new(|| bench.prepare(&sources)),
+            prepare: Box::new(|| bench.prepare(sources)),
             command: Box::new(|| {
                 let mut command = command("bash", &[script.as_os_str()], &[]);
                 command.envs(settings.iter().map(|(name, value)| (name, value))).current_dir(bench.at("copy"));
                 bench.variables(&mut command);
-                command.env("GOPROXY", &upstream);
+                command.env("GOPROXY", upstream);
                 command
             }),
         },
         Contender {
             name: "`modferry rehearse`",
-            prepare: Box::new(|| bench.prepare(&sources)),
+            prepare: Box::new(|| bench.prepare(sources)),
             command: Box::new(|| {
                 let mut command = command(bench.modferry, &rehearsal, &[]);
                 bench.variables(&mut command);
@@ -64,7 +75,11 @@ fn of(project: &str, rounds: usize) -> Outcome<()> {
     let runs = compare(&contenders, rounds)?;
     ratio("rehearse / the commands by hand, wall", &runs[1], &runs[0], |run| run.wall, REHEARSE_BAR);
     ratio("rehearse / the commands by hand, CPU", &runs[1], &runs[0], |run| run.cpu, REHEARSE_BAR);
+    bench.prepare(sources)
+}
 
+fn recorded(bench: &Bench<'_>, sources: &Path, upstream: &str, rounds: usize) -> Outcome<()> {
+    let settings = bench.settings()?;
     let list = bench.at("roots.sum");
     let go = ["go", "mod", "download"].map(OsStr::new);
     let record = ["record", "--quiet", "-o"].map(OsStr::new);
@@ -72,25 +87,25 @@ fn of(project: &str, rounds: usize) -> Outcome<()> {
     let in_copy = |mut command: Command| {
         command.envs(settings.iter().map(|(name, value)| (name, value))).current_dir(bench.at("copy"));
         bench.variables(&mut command);
-        command.env("GOPROXY", &upstream);
+        command.env("GOPROXY", upstream);
         command
     };
     let contenders = [
         Contender {
             name: "`go mod download`, empty module cache",
-            prepare: Box::new(|| bench.prepare(&sources)),
+            prepare: Box::new(|| bench.prepare(sources)),
             command: Box::new(|| in_copy(command("go", &go[1..], &[]))),
         },
         Contender {
             name: "`modferry record -- go mod download`",
-            prepare: Box::new(|| bench.prepare(&sources)),
+            prepare: Box::new(|| bench.prepare(sources)),
             command: Box::new(|| in_copy(command(bench.modferry, &recorded, &[]))),
         },
     ];
     let runs = compare(&contenders, rounds)?;
     ratio("record / the command alone, wall", &runs[1], &runs[0], |run| run.wall, RECORD_BAR);
     ratio("record / the command alone, CPU", &runs[1], &runs[0], |run| run.cpu, RECORD_BAR);
-    bench.prepare(&sources)
+    bench.prepare(sources)
 }
 
 struct Bench<'a> {

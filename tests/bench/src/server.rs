@@ -112,6 +112,11 @@ fn zips(server: &Path, directory: &Path, bundle: &Path, rounds: usize) -> Outcom
     ratio("CPU per GB / nginx, usual", &runs[0], &runs[1], cpu, Bar::AtMost(0.35));
     ratio("CPU per GB / nginx, best for zips", &runs[0], &runs[3], cpu, Bar::AtMost(1.0));
     ratio("MB/s / nginx, best for zips", &runs[0], &runs[3], |load| load.bytes / load.seconds, Bar::AtLeast(1.1));
+    // Both are on the same processors: MB/s cannot grow by more than what the server takes of their time.
+    for contender in [0, 3] {
+        let client = spread_of(runs[contender].iter().map(|load| load.client_cpu * 1e9 / load.bytes).collect());
+        say(&format!("- CPU s/GB of wrk, served by {}: {client}", contenders[contender].name));
+    }
     Ok(())
 }
 
@@ -165,7 +170,7 @@ impl Bar {
 }
 
 /// Prints the ratio of two contenders, round by round.
-fn ratio(what: &str, a: &[Load], b: &[Load], figure: impl Fn(&Load) -> f64, bar: Bar) {
+fn ratio<T>(what: &str, a: &[T], b: &[T], figure: impl Fn(&T) -> f64, bar: Bar) {
     let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| figure(a) / figure(b)).collect();
     ratios.sort_by(f64::total_cmp);
     let median = ratios[ratios.len() / 2];

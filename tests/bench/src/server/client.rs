@@ -1,8 +1,8 @@
 //! The real client: `go mod download` of the closure of prometheus with an empty cache. Its time is go's own; what counts
 //! is the CPU of the server.
 
-use super::Bar;
 use super::contender::{Contender, NGINX_SMALL, NGINX_USUAL, NGINX_ZIPS};
+use super::{Bar, ratio};
 use crate::measure::{remove, say, spread_of};
 use crate::project;
 use modferry_harness::Outcome;
@@ -34,18 +34,13 @@ pub(super) fn run(server: &Path, directory: &Path, bundle: &Path, rounds: usize)
             remove(&cache)?;
         }
     }
-    say("\n`go mod download` of prometheus, empty cache\n| | CPU s of the server |\n|---|---|");
+    say("\n`go mod download` of prometheus, empty cache\n| | CPU ms of the server |\n|---|---|");
     for (contender, runs) in contenders.iter().zip(&runs) {
-        say(&format!("| {} | {} |", contender.name, spread_of(runs.clone())));
+        say(&format!("| {} | {} |", contender.name, spread_of(runs.iter().map(|cpu| cpu * 1e3).collect())));
     }
-    let median = |runs: &[f64]| {
-        let mut runs = runs.to_vec();
-        runs.sort_by(f64::total_cmp);
-        runs[runs.len() / 2]
-    };
     for nginx in 1..contenders.len() {
-        let ratio = median(&runs[0]) / median(&runs[nginx]);
-        say(&format!("- CPU / {}: {ratio:.2}{}", contenders[nginx].name, Bar::AtMost(1.0).verdict(ratio)));
+        let what = format!("CPU / {}", contenders[nginx].name);
+        ratio(&what, &runs[0], &runs[nginx], |cpu| *cpu, Bar::AtMost(1.0));
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The servers that are compared, each started anew for each run.
 
 use modferry_harness::{Outcome, at};
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use std::cell::Cell;
 use std::fs;
 use std::net::TcpStream;
@@ -149,12 +151,10 @@ impl Drop for Running {
     }
 }
 
-/// User and system time; the kernel counts it in hundredths of a second.
+/// User and system time to the nanosecond, with that of threads that have ended.
 fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
-    Some((ticks(11)? + ticks(12)?) / 100.0)
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.try_into().ok()?)).ok()?;
+    Some(Duration::from(clock.now().ok()?).as_secs_f64())
 }
 
 fn rss_mib(pid: u32) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! What wrk does to a server, and what it came to.
 
 use super::contender::Running;
+use crate::measure::of_children;
 use modferry_harness::{Outcome, at};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(super) struct Load {
     pub(super) p99_ms: f64,
     /// Seconds of CPU of the server meanwhile.
     pub(super) cpu: f64,
+    /// The same of wrk, and of whatever else of this program has ended meanwhile.
+    pub(super) client_cpu: f64,
     pub(super) rss_mib: f64,
 }
 
@@ -29,7 +32,7 @@ impl Running {
     }
 
     pub(super) fn load_by(&self, threads: u32, script: &Path, connections: u32, seconds: u32) -> Outcome<Load> {
-        let before = self.cpu()?;
+        let (before, client_before) = (self.cpu()?, of_children()?);
         let mut wrk = Command::new("wrk");
         wrk.args([&format!("-t{threads}"), "--latency", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
         let output = wrk
@@ -46,7 +49,8 @@ impl Running {
         }
         let (p50_ms, p99_ms) = (p50 / 1e3, p99 / 1e3);
         let (cpu, rss_mib) = (self.cpu()? - before, self.rss_mib()?);
-        Ok(Load { requests, bytes, seconds: micros / 1e6, p50_ms, p99_ms, cpu, rss_mib })
+        let client_cpu = of_children()? - client_before;
+        Ok(Load { requests, bytes, seconds: micros / 1e6, p50_ms, p99_ms, cpu, client_cpu, rss_mib })
     }
 }
 
