@@ -208,14 +208,6 @@ impl Stream {
         either!(self, stream => stream.writable().await)
     }
 
-    /// Writes what the system takes now, and says that more follows at once.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn try_write_more(&self, bytes: &[u8]) -> io::Result<usize> {
-        use rustix::net::{SendFlags, send};
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        either!(self, stream => stream.try_io(tokio::io::Interest::WRITABLE, || Ok(send(stream, bytes, flags)?)))
-    }
-
     /// Whether the system takes more now; where it does not, [`Stream::writable`] waits until it does.
     #[cfg(target_os = "linux")]
     pub(crate) fn takes_more(&self) -> bool {

@@ -33,7 +33,7 @@ impl Modified {
 
 impl fmt::Display for Modified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.seconds)))
+        httpdate::HttpDate::from(UNIX_EPOCH + Duration::from_secs(self.seconds)).fmt(f)
     }
 }
 

@@ -41,6 +41,8 @@ enum Content {
         id: BundleId,
         /// `SHA256SUMS` and its size in bytes.
         sums: (File, u64),
+        /// For searches in it.
+        first_steps: sorted_lines::FirstSteps,
         /// Why files of the closure were left out, by path.
         not_carried: BTreeMap<String, String>,
         /// The bundle that it counts on, if it does.
@@ -198,8 +200,8 @@ impl Site {
             return Ok(None);
         }
         let sha256 = match &self.content {
-            Content::Bundle { sums: (file, sums_size), .. } => {
-                let line = sorted_lines::find(file, *sums_size, patience, |line| {
+            Content::Bundle { sums: (file, sums_size), first_steps, .. } => {
+                let line = sorted_lines::find(file, *sums_size, patience, Some(first_steps), |line| {
                     Some(BundlePath::order(line.split_once("  ")?.1, text))
                 })?;
                 line.and_then(|line| line.split_once("  ")?.0.parse().ok())
@@ -212,7 +214,7 @@ impl Site {
     fn in_ledger(&self, path: &BundlePath, patience: Patience) -> io::Result<Option<ledger::Line>> {
         let (Some(module), Some(name)) = (path.module(), Ledger::name_of(path)) else { return Ok(None) };
         let Some((file, size)) = self.root.file(&Ledger::path(module), patience)? else { return Ok(None) };
-        let line = sorted_lines::find(&file, size, patience, |line| Some(line.rsplit_once(' ')?.1.cmp(&name)))?;
+        let line = sorted_lines::find(&file, size, patience, None, |line| Some(line.rsplit_once(' ')?.1.cmp(&name)))?;
         Ok(line.and_then(|line| line.parse().ok()))
     }
 
@@ -302,7 +304,8 @@ impl Content {
         }
         let not_carried = header.not_carried.into_iter().map(|left| (left.path, left.reason)).collect();
         let base = header.base.into_iter().next();
-        Ok(Self::Bundle { id: BundleId::of(bundle), sums, not_carried, base })
+        let first_steps = sorted_lines::FirstSteps::default();
+        Ok(Self::Bundle { id: BundleId::of(bundle), sums, first_steps, not_carried, base })
     }
 }
 

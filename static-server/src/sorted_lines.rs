@@ -8,6 +8,7 @@ use modferry_format::manifest::MAX_LINE_BYTES;
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 
 /// What is read around a point to find a whole line there: one that began before it, and one after it.
 const PROBE_BYTES: usize = 2 * MAX_LINE_BYTES;
@@ -18,33 +19,71 @@ const REST_BYTES: u64 = 4 * MAX_LINE_BYTES as u64;
 /// At this size it is, whatever the lines in it are.
 const SHORT_REST_BYTES: u64 = 1024;
 
+/// Lines that searches in one file begin with: half of what is read for a search is the same for all of them.
+#[derive(Debug)]
+pub(crate) struct FirstSteps(Vec<OnceLock<(u64, Box<str>)>>);
+
+impl FirstSteps {
+    /// Six steps of a search, as a tree; some 8 KiB of usual lines once all of them have been taken, 64 KiB of the longest.
+    const LINES: usize = 64;
+
+    fn known(&self, step: usize) -> Option<(u64, &str)> {
+        self.0.get(step)?.get().map(|(at, line)| (*at, &**line))
+    }
+
+    fn keep(&self, step: usize, at: u64, line: &str) {
+        if let Some(place) = self.0.get(step) {
+            // Who comes second has read the same.
+            let _ = place.set((at, line.into()));
+        }
+    }
+}
+
+impl Default for FirstSteps {
+    fn default() -> Self {
+        Self((0..Self::LINES).map(|_| OnceLock::new()).collect())
+    }
+}
+
 /// The line that `compare` calls equal; it is given lines without their newlines and says how what they hold stands to
 /// what is looked for. `None` where there is none, and where the file is not what it should be.
 pub(crate) fn find(
     file: &File,
     size: u64,
     patience: Patience,
+    first_steps: Option<&FirstSteps>,
     compare: impl Fn(&str) -> Option<Ordering>,
 ) -> io::Result<Option<String>> {
     // Between these two, both at the beginning of a line, the line must be.
     let (mut from, mut to) = (0, size);
     let mut buffer = vec![0; REST_BYTES as usize];
+    // Where in the tree of all searches this one is: below n stand 2n, and 2n + 1 for what is greater.
+    let mut step = 1_usize;
+    let below = |step: usize| step.saturating_mul(2);
     while to - from > SHORT_REST_BYTES {
-        let middle = from + (to - from) / 2;
-        let mut read = read_at(file, &mut buffer[..SHORT_PROBE_BYTES], middle, patience)?;
-        if line_within(&buffer[..read]).is_none() {
-            read = read_at(file, &mut buffer[..PROBE_BYTES], middle, patience)?;
-        }
-        let (before, line) = match line_within(&buffer[..read]) {
-            Some((before, line)) if middle + before < to => (before, line),
-            // Of a few long lines none may begin there.
-            _ if to - from <= REST_BYTES => break,
-            _ => return Ok(None),
+        let (at, line) = match first_steps.and_then(|steps| steps.known(step)) {
+            Some(known) => known,
+            None => {
+                let middle = from + (to - from) / 2;
+                let mut read = read_at(file, &mut buffer[..SHORT_PROBE_BYTES], middle, patience)?;
+                if line_within(&buffer[..read]).is_none() {
+                    read = read_at(file, &mut buffer[..PROBE_BYTES], middle, patience)?;
+                }
+                match line_within(&buffer[..read]) {
+                    Some((before, line)) if middle + before < to => {
+                        first_steps.inspect(|steps| steps.keep(step, middle + before, line));
+                        (middle + before, line)
+                    }
+                    // Of a few long lines none may begin there.
+                    _ if to - from <= REST_BYTES => break,
+                    _ => return Ok(None),
+                }
+            }
         };
         match compare(line) {
             Some(Ordering::Equal) => return Ok(Some(line.to_owned())),
-            Some(Ordering::Less) => from = middle + before + line.len() as u64 + 1,
-            Some(Ordering::Greater) => to = middle + before,
+            Some(Ordering::Less) => (from, step) = (at + line.len() as u64 + 1, below(step).saturating_add(1)),
+            Some(Ordering::Greater) => (to, step) = (at, below(step)),
             None => return Ok(None),
         }
         // Lines that lie about their order cannot make the two cross.
@@ -79,7 +118,11 @@ mod tests {
     }
 
     fn look_for(file: &File, size: usize, key: &str) -> Option<String> {
-        find(file, size as u64, Patience::Wait, |line| Some(line.split_once(' ')?.0.cmp(key))).unwrap()
+        look_from(file, size, None, key)
+    }
+
+    fn look_from(file: &File, size: usize, steps: Option<&FirstSteps>, key: &str) -> Option<String> {
+        find(file, size as u64, Patience::Wait, steps, |line| Some(line.split_once(' ')?.0.cmp(key))).unwrap()
     }
 
     #[test]
@@ -88,13 +131,19 @@ mod tests {
             // Lines of all lengths up to the longest, so that probes fall everywhere.
             let line = |i: usize| format!("{i:05} {}", "x".repeat(i * 37 % (MAX_LINE_BYTES - 6)));
             let text: String = (0..count).map(|i| line(2 * i) + "\n").collect();
-            let file = file_of(&text);
+            let (file, steps) = (file_of(&text), FirstSteps::default());
             for i in 0..count {
-                assert_eq!(look_for(&file, text.len(), &format!("{:05}", 2 * i)), Some(line(2 * i)), "{i} of {count}");
+                let key = format!("{:05}", 2 * i);
+                assert_eq!(look_for(&file, text.len(), &key), Some(line(2 * i)), "{i} of {count}");
+                assert_eq!(look_from(&file, text.len(), Some(&steps), &key), Some(line(2 * i)), "{i} of {count}");
             }
             for i in (0..count).step_by(97) {
-                assert_eq!(look_for(&file, text.len(), &format!("{:05}", 2 * i + 1)), None);
+                let key = format!("{:05}", 2 * i + 1);
+                assert_eq!(look_for(&file, text.len(), &key), None);
+                assert_eq!(look_from(&file, text.len(), Some(&steps), &key), None);
             }
+            let known = steps.0.iter().filter(|place| place.get().is_some()).count();
+            assert_eq!(known == FirstSteps::LINES - 1, count >= 5000, "{known} of {count}");
             assert_eq!(look_for(&file, text.len(), ""), None);
             assert_eq!(look_for(&file, text.len(), "99999"), None);
         }

@@ -73,7 +73,10 @@ impl Sending {
     }
 
     async fn send_all(&mut self, stream: &Stream, shared: &Shared, activity: &Activity) -> io::Result<()> {
-        self.send_before(stream, activity).await?;
+        // By itself: held back until the first bytes of the file are there it would be a packet less, and the server would send more of
+        // the file from within its own time rather than as the client takes it.
+        let before = std::mem::take(&mut self.before);
+        write_all(&before, stream, activity).await?;
         let mut buffer = Vec::new();
         while !self.part.bytes.is_empty() {
             let sent = match self.way {
@@ -89,21 +92,9 @@ impl Sending {
                     return Err(error);
                 }
             }
-            yield_now().await;
-        }
-        Ok(())
-    }
-
-    async fn send_before(&mut self, stream: &Stream, activity: &Activity) -> io::Result<()> {
-        let before = std::mem::take(&mut self.before);
-        let mut rest = before.as_slice();
-        while !rest.is_empty() {
-            // The last packet of the head waits for the first bytes of the file.
-            #[cfg(target_os = "linux")]
-            let sent = stream.try_write_more(rest);
-            #[cfg(not(target_os = "linux"))]
-            let sent = stream.try_write(rest);
-            rest = &rest[taken(sent, stream, activity).await?..];
+            if !self.part.bytes.is_empty() {
+                yield_now().await;
+            }
         }
         Ok(())
     }
