@@ -236,7 +236,11 @@ impl Stage<'_> {
         // Of a package go names its own path first: what is meant is the module of ours that it is in.
         let meant = |path: &BundlePath| {
             let file = |path: &BundlePath| path.to_string().rsplit_once("/@").map(|(_, file)| file.to_owned());
-            let module = path.module()?.as_str();
+            let own = path.module()?;
+            if self.versions_dir(own).is_dir() {
+                return None;
+            }
+            let module = own.as_str();
             let is_around = |other: &&BundlePath| {
                 let around = other.module().filter(|other| self.versions_dir(other).is_dir());
                 let below = around.and_then(|around| module.strip_prefix(around.as_str()));

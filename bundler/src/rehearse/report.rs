@@ -157,7 +157,11 @@ impl fmt::Display for Report {
         let all = self.results.len();
         if left > 0 {
             let commands = if left == 1 { "1 command fails".to_owned() } else { format!("{left} commands fail") };
-            writeln!(f, "{commands} as the bundle says: upstream does not give what they ask for")?;
+            writeln!(
+                f,
+                "{commands} as the bundle says: upstream does not give what they ask for, or their module does not resolve outside \
+                 its workspace"
+            )?;
         }
         match failed {
             0 => writeln!(f, "{} commands passed with {}, {how}", all - left, self.go),
