@@ -17,7 +17,7 @@ const START: &str = "\n## Rehearsals\n";
 const HEAD: &str = "
 Written by `cargo run --release -p modferry-real-world --bin rehearsals -- [PROJECT...]`: each bundle is judged by `modferry rehearse
 BUNDLE PROJECT`, as a user would have it judged, with the commands that we say the level promises; the network is denied by the
-system. How many passed, and the wall time. What failed stands below the table.
+system. How many passed, and the wall time. What did not stands below the table.
 
 ";
 
@@ -48,20 +48,26 @@ fn section(old: &str, subject: &Subject, rehearsed: &[Rehearsed], machine: &str)
             remarks.entry(name).or_default().push(line.to_owned());
         }
     }
+    // Levels that were not rehearsed now keep what they had.
+    let old_row = rows.remove(subject.name).unwrap_or_default();
+    let old_remarks = remarks.remove(subject.name).unwrap_or_default();
     let mut row = format!("| {} | {machine} |", subject.name);
     let mut failed = Vec::new();
-    for level in COLUMNS {
+    for (column, level) in COLUMNS.into_iter().enumerate() {
         let cell = match rehearsed.iter().find(|rehearsed| rehearsed.level == level).map(|found| &found.verdict) {
-            None => String::new(),
+            None => {
+                let before = format!("- {}, `{level}`: ", subject.name);
+                failed.extend(old_remarks.iter().filter(|line| line.starts_with(&before)).cloned());
+                old_row.split('|').nth(column + 3).unwrap_or_default().trim().to_owned()
+            }
             Some(Err(why)) => {
                 failed.push(format!("- {}, `{level}`: no bundle: {}", subject.name, first_line(why)));
                 "no bundle".to_owned()
             }
             Some(Ok(verdict)) => {
-                let lines = verdict.failed.iter().map(|line| first_line(line));
+                let lines = verdict.remarks().map(|line| first_line(&line));
                 failed.extend(lines.map(|line| format!("- {}, `{level}`: {line}", subject.name)));
-                let passed = verdict.commands - verdict.failed.len();
-                format!("{passed} of {}, {:.0} s", verdict.commands, verdict.seconds)
+                format!("{} of {}, {:.0} s", verdict.passed(), verdict.commands, verdict.seconds)
             }
         };
         let _ = write!(row, " {cell} |");
@@ -91,7 +97,10 @@ mod tests {
     #[test]
     fn a_run_replaces_the_rows_of_its_projects() {
         let rehearsed = |failed: Vec<String>| {
-            [Rehearsed { level: Level::Work, verdict: Ok(Rehearsal { commands: 3, failed, seconds: 2.4 }) }]
+            [Rehearsed {
+                level: Level::Work,
+                verdict: Ok(Rehearsal { commands: 3, failed, stated: BTreeMap::new(), seconds: 2.4 }),
+            }]
         };
         let [cobra, nats, ..] = &SUBJECTS;
         let first = section("", nats, &rehearsed(vec!["`go x`: missing `y`".into()]), "a day");
@@ -106,6 +115,13 @@ mod tests {
             again.contains("| nats-server | a day |  | 3 of 3, 2 s |  |  |") && !again.contains("missing"),
             "{again}"
         );
+        let stated = BTreeMap::from([("the bundle says so: it is not there".to_owned(), 2)]);
+        let verdict = Ok(Rehearsal { commands: 9, failed: Vec::new(), stated, seconds: 7.0 });
+        let third = section(&both, nats, &[Rehearsed { level: Level::All, verdict }], "a day");
+        assert!(third.contains("| nats-server | a day |  | 2 of 3, 2 s | 7 of 9, 7 s |  |"), "{third}");
+        let kept = "- nats-server, `work`: `go x`: missing `y`\n";
+        let new = "- nats-server, `all`: 2 fail, and the bundle says so: it is not there\n";
+        assert!(third.ends_with(&format!("\n{kept}{new}")), "{third}");
         let page = format!("# Page\n\n## cobra: x\n\nbody\n{again}");
         assert_eq!(section_of(&page), again);
         assert_eq!(section_of("# Page\n"), "");

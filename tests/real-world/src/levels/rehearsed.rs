@@ -6,6 +6,7 @@ use super::sources::{self, remove};
 use super::{Level, path_at, say};
 use crate::text;
 use modferry_harness::{Outcome, built};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Instant;
 
@@ -25,8 +26,23 @@ pub struct Verdict {
     pub commands: usize,
     /// The failed ones, each with what was missing or said.
     pub failed: Vec<String>,
+    /// Why others fail as the bundle says, and how many.
+    pub stated: BTreeMap<String, usize>,
     /// Wall time.
     pub seconds: f64,
+}
+
+impl Verdict {
+    /// How many ended well.
+    pub fn passed(&self) -> usize {
+        self.commands - self.failed.len() - self.stated.values().sum::<usize>()
+    }
+
+    /// A line for each failure, and one for each reason of those that were stated.
+    pub fn remarks(&self) -> impl Iterator<Item = String> {
+        let stated = self.stated.iter().map(|(note, count)| format!("{count} fail, and {note}"));
+        self.failed.iter().cloned().chain(stated)
+    }
 }
 
 /// Bundles a project at each level, and rehearses each bundle.
@@ -53,12 +69,18 @@ pub fn rehearse(subject: &Subject, levels: &[Level]) -> Outcome<Vec<Rehearsed>> 
                 let report: serde_json::Value = serde_json::from_slice(&output.stdout)
                     .map_err(|error| format!("rehearse --json: {error}: {}", text(&output.stderr)))?;
                 let results = report["results"].as_array().ok_or_else(|| format!("rehearse --json: {report}"))?;
-                let failed: Vec<String> = results.iter().filter(|done| done["ok"] != true).map(failure).collect();
-                let is_good = results.iter().all(|done| done["ok"] == true || done["as_stated"] == true);
-                if is_good != output.status.success() || report["denied"] != "by-system" {
+                let not_ok = results.iter().filter(|done| done["ok"] != true);
+                let (as_stated, others): (Vec<_>, Vec<_>) = not_ok.partition(|done| done["as_stated"] == true);
+                let failed: Vec<String> = others.into_iter().map(failure).collect();
+                let mut stated = BTreeMap::new();
+                for done in as_stated {
+                    let note = done["missing"][0]["note"].as_str().unwrap_or("the bundle says so");
+                    *stated.entry(note.to_owned()).or_default() += 1;
+                }
+                if failed.is_empty() != output.status.success() || report["denied"] != "by-system" {
                     return Err(format!("rehearse ended with {} and {report}", output.status));
                 }
-                Ok(Verdict { commands: results.len(), failed, seconds })
+                Ok(Verdict { commands: results.len(), failed, stated, seconds })
             }
         };
         match &verdict {
@@ -66,11 +88,11 @@ pub fn rehearse(subject: &Subject, levels: &[Level]) -> Outcome<Vec<Rehearsed>> 
             Ok(verdict) => {
                 say(&format!(
                     "  {level}: {} of {} commands passed, {:.1} s",
-                    verdict.commands - verdict.failed.len(),
+                    verdict.passed(),
                     verdict.commands,
                     verdict.seconds
                 ));
-                verdict.failed.iter().for_each(|failed| say(&format!("    {failed}")));
+                verdict.remarks().for_each(|remark| say(&format!("    {remark}")));
             }
         }
         all.push(Rehearsed { level, verdict });
@@ -85,9 +107,6 @@ fn failure(done: &serde_json::Value) -> String {
     let words =
         done["words"].as_array().and_then(|words| words.first()?.as_str()).unwrap_or_default().trim().to_owned();
     match done["missing"][0]["path"].as_str() {
-        Some(path) if done["as_stated"] == true => {
-            format!("`{command}`: as the bundle says: upstream does not give `{path}`")
-        }
         Some(path) => format!("`{command}`: missing `{path}`"),
         None => format!("`{command}`: {words}"),
     }
