@@ -120,14 +120,19 @@ fn zips(server: &Path, directory: &Path, bundle: &Path, rounds: usize) -> Outcom
     Ok(())
 }
 
+/// Whose turn it is in a round: each round begins with another one, so that nobody always comes after the same.
+fn turns(round: usize, contenders: usize) -> impl Iterator<Item = usize> {
+    (0..contenders).map(move |turn| (round + turn) % contenders)
+}
+
 /// Loads every contender once to warm up, then `rounds` times in turn, and prints the table.
 fn compare(contenders: &[Contender], script: &Path, connections: u32, rounds: usize) -> Outcome<Vec<Vec<Load>>> {
     let mut runs: Vec<Vec<Load>> = vec![Vec::new(); contenders.len()];
     for round in 0..=rounds {
-        for (contender, runs) in contenders.iter().zip(&mut runs) {
-            let load = contender.start()?.load(script, connections)?;
+        for turn in turns(round, contenders.len()) {
+            let load = contenders[turn].start()?.load(script, connections)?;
             if round > 0 {
-                runs.push(load);
+                runs[turn].push(load);
             }
         }
     }

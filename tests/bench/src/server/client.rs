@@ -2,7 +2,7 @@
 //! is the CPU of the server.
 
 use super::contender::{Contender, NGINX_SMALL, NGINX_USUAL, NGINX_ZIPS};
-use super::{Bar, ratio};
+use super::{Bar, ratio, turns};
 use crate::measure::{remove, say, spread_of};
 use crate::project;
 use modferry_harness::Outcome;
@@ -22,15 +22,15 @@ pub(super) fn run(server: &Path, directory: &Path, bundle: &Path, rounds: usize)
     ];
     let cache = directory.join("client-cache");
     let mut runs: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    for _ in 0..rounds {
-        for (contender, runs) in contenders.iter().zip(&mut runs) {
-            let running = contender.start()?;
+    for round in 0..rounds {
+        for turn in turns(round, contenders.len()) {
+            let running = contenders[turn].start()?;
             let mut go = Command::new("go");
             go.args(["mod", "download"]).current_dir(&project).env("GOMODCACHE", &cache);
             go.env("GOPROXY", format!("http://127.0.0.1:{}", running.port)).env("GOFLAGS", "-mod=mod -modcacherw");
             go.envs([("GOSUMDB", "off"), ("GOWORK", "off"), ("GOTOOLCHAIN", "local")]);
             project::once(go)?;
-            runs.push(running.cpu()?);
+            runs[turn].push(running.cpu()?);
             remove(&cache)?;
         }
     }
