@@ -39,6 +39,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
@@ -161,6 +162,10 @@ impl Conversation {
                     self.note(&noted.method, &noted.target, noted.version, noted.status, bytes, SystemTime::now());
                 }
                 sent?;
+                if self.next == Next::Answer {
+                    // Who has asked for many files at once does not get all of them before others get one.
+                    yield_now().await;
+                }
                 ends
             }
             Left::Cold(path) => {
