@@ -60,6 +60,9 @@ enum Benchmark {
         /// Of the projects that with this in its name
         #[arg(long)]
         only: Option<String>,
+        /// From the proxies that `go env` names, not from a bundle served on loopback
+        #[arg(long)]
+        real: bool,
     },
     /// Rehearsing bundles of cobra and prometheus beside the same commands by hand
     Rehearse {
@@ -126,7 +129,7 @@ fn main() -> ExitCode {
         Benchmark::Bundle { rounds } => bundle::run(rounds),
         Benchmark::Levels { rounds } => levels::run(rounds),
         Benchmark::Verify { rounds } => verify::run(rounds),
-        Benchmark::Record { rounds, only } => rehearse::record(rounds, only.as_deref()),
+        Benchmark::Record { rounds, only, real } => rehearse::record(rounds, only.as_deref(), real),
         Benchmark::Rehearse { rounds, only } => rehearse::run(rounds, only.as_deref()),
         Benchmark::Closure { rounds } => closure::run(rounds),
         Benchmark::Import { rounds } => import::run(rounds),

@@ -24,9 +24,11 @@ pub(crate) fn run(rounds: usize, only: Option<&str>) -> Outcome<()> {
     each(only, |bench, sources, upstream| rehearse(bench, sources, upstream, rounds))
 }
 
-/// Records `go mod download` of them.
-pub(crate) fn record(rounds: usize, only: Option<&str>) -> Outcome<()> {
-    each(only, |bench, sources, upstream| recorded(bench, sources, upstream, rounds))
+/// Records `go mod download` of them; upstream is what serves the bundle, or, if `real`, what `go env GOPROXY` names.
+pub(crate) fn record(rounds: usize, only: Option<&str>, real: bool) -> Outcome<()> {
+    let output = Command::new("go").args(["env", "GOPROXY"]).output().map_err(|error| format!("go env: {error}"))?;
+    let named = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    each(only, |bench, sources, served| recorded(bench, sources, if real { &named } else { served }, rounds))
 }
 
 /// Does it with a bundle of each project, served on loopback, so that no network is measured; over HTTP on both sides, for go's own part
