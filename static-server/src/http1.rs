@@ -10,24 +10,22 @@
 //! the same bytes for the same request.
 
 pub(crate) mod head;
+mod plainly;
 mod render;
 mod send_file;
 
 use crate::access_log::Entry;
 use crate::answering::{self, Content, Looked, Part, Shared};
-use crate::cache::{Kept, Key};
 use crate::connections::Activity;
 use crate::file_bytes::Patience;
 use crate::limits::{MAX_COPIED_BYTES, MAX_GATHERED_BYTES, MAX_HEAD_BYTES, MAX_LINGER_BYTES};
 use crate::listener::Stream;
-use crate::plan::{self, Class, Method, Resource};
+use crate::plan::{self, Method};
 use crate::response::{Response, Status};
-use crate::site::{FileBytes, Found};
-use crate::target::Prefix;
 use bytes::Bytes;
 use head::{Head, Parsed, Version};
 use modferry_format::BundlePath;
-use render::{Connection, Date, Whole};
+use render::{Connection, Date};
 use send_file::{Sending, write_all};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -37,7 +35,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 
@@ -296,85 +294,6 @@ impl Conversation {
         self.add(head, &response, content, goes_on && !response.closes, turn);
     }
 
-    /// Adds the answer to a request for a file without conditions, without a plan, which costs more. `false` where it is not that
-    /// simple; then what was found is there.
-    fn answer_plainly(&mut self, head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> bool {
-        let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
-        let Some(text) = self.shared.prefix.key(head.target, &mut unescaped) else { return false };
-        let key = self.shared.cache.key(text);
-        // Who could wait has said all there is to say.
-        if self.found.is_none() && self.answer_shortly(head, text, key, goes_on, turn) {
-            return true;
-        }
-        let Some((path, named)) = Prefix::named(text) else { return false };
-        self.version = head.version;
-        let found = self.found.take();
-        let Some(found) =
-            found.or_else(|| at_once(answering::find_named(&self.shared, &path, &named, key, Patience::Now)))
-        else {
-            turn.cold = Some(path);
-            return true;
-        };
-        let is_answered = match &found {
-            Ok(Looked::Ready(kept)) => add_kept(kept, text, head, goes_on, turn)
-                .map(|size| self.note_answer(head, Status::Ok, size, turn))
-                .is_some(),
-            Ok(Looked::Found(found)) => self.answer_found(head, &path, found, goes_on, turn),
-            Err(_) => false,
-        };
-        if !is_answered {
-            self.found = Some(found);
-        }
-        is_answered
-    }
-
-    /// Adds the answer to a request for a whole file that is kept, without looking at anything else.
-    fn answer_shortly(
-        &mut self,
-        head: &Head<'_>,
-        text: &[u8],
-        key: Key<'_>,
-        goes_on: bool,
-        turn: &mut Turn<'_>,
-    ) -> bool {
-        let size = self.shared.cache.with(key, Instant::now, |kept| add_kept(kept, text, head, goes_on, turn));
-        let Some(Some(size)) = size else { return false };
-        self.version = head.version;
-        self.note_answer(head, Status::Ok, size, turn);
-        true
-    }
-
-    /// The same for a small file that was just found.
-    fn answer_found(
-        &mut self,
-        head: &Head<'_>,
-        path: &BundlePath,
-        found: &Found,
-        goes_on: bool,
-        turn: &mut Turn<'_>,
-    ) -> bool {
-        let Found { resource: Resource::Here { size, tag, modified }, bytes: FileBytes::Read(bytes), .. } = found
-        else {
-            return false;
-        };
-        let tag = tag.map(|tag| tag.to_string()).unwrap_or_default();
-        let modified = modified.map(|modified| modified.to_string()).unwrap_or_default();
-        let (tag, modified, size) = (tag.as_bytes(), modified.as_bytes(), *size);
-        let file = Whole { class: Class::of(path), tag, modified, size };
-        let connection = Connection::after(head.version, goes_on, false);
-        render::head_of_whole(&file, head.version, connection, turn.date, turn.now, turn.output);
-        if bytes.len() <= MAX_COPIED_BYTES {
-            turn.output.extend_from_slice(bytes);
-        } else {
-            turn.body = bytes.clone();
-        }
-        if !goes_on {
-            turn.ends = Ends::Closes;
-        }
-        self.note_answer(head, Status::Ok, size, turn);
-        true
-    }
-
     /// Adds an answer that the planner made.
     fn add(&mut self, head: &Head<'_>, response: &Response, content: Content, goes_on: bool, turn: &mut Turn<'_>) {
         let connection = Connection::after(head.version, goes_on, response.closes);
@@ -496,29 +415,6 @@ fn at_once(found: io::Result<Looked>) -> Option<io::Result<Looked>> {
         found => Some(found),
     }
 }
-
-/// Adds the answer with the whole of a file that is kept under this path; its size.
-fn add_kept(kept: &Kept, text: &[u8], head: &Head<'_>, goes_on: bool, turn: &mut Turn<'_>) -> Option<u64> {
-    let connection = Connection::after(head.version, goes_on, false);
-    let Turn { output, date, now, body, part, ends, .. } = turn;
-    if let Some(file) = kept.file() {
-        let path = str::from_utf8(text).ok().and_then(|text| format!("download{text}").parse().ok())?;
-        *part = Some((Part { file: Arc::clone(file), bytes: 0..kept.size, path }, None));
-    }
-    render::head_of_whole(&kept.into(), head.version, connection, date, *now, output);
-    match kept.bytes() {
-        Some(bytes) if bytes.len() <= MAX_COPIED_BYTES => output.extend_from_slice(bytes),
-        Some(_) => *body = kept.shared_bytes(),
-        None => {}
-    }
-    if !goes_on {
-        *ends = Ends::Closes;
-    }
-    Some(kept.size)
-}
-
-/// Longest target that takes the short way, in bytes.
-const MAX_SHORT_TARGET_BYTES: usize = 512;
 
 /// Whether the end of a head may stand behind the part that is known to have none; hyper's own quick look.
 fn may_be_whole(bytes: &[u8], known: usize) -> bool {
