@@ -120,7 +120,9 @@ impl BundlePath {
         if let Some(module) = rest.strip_suffix("/@latest") {
             return Some(ModulePath::from_escaped(module).map(Self::Latest));
         }
-        let (module, file) = rest.split_once("/@v/")?;
+        // No module path has an @ in it.
+        let (module, file) = names::split_once(rest, b'@')?;
+        let (module, file) = (module.strip_suffix('/')?, file.strip_prefix("v/")?);
         let module = match ModulePath::from_escaped(module) {
             Ok(module) => module,
             Err(invalid) => return Some(Err(invalid)),
@@ -135,9 +137,8 @@ impl BundlePath {
             "zip" => Self::Zip,
             _ => return None,
         };
-        let version = Version::from_escaped(stem).and_then(|version| ModuleVersion::new(module.clone(), version));
-        Some(match version {
-            Ok(version) => Ok(kind(version)),
+        Some(match Version::from_escaped(stem) {
+            Ok(version) => ModuleVersion::new(module, version).map(kind),
             Err(_) if suffix == "info" => Alias::from_escaped(stem).map(|alias| Self::Alias(module, alias)),
             Err(invalid) => Err(invalid),
         })
@@ -167,7 +168,7 @@ impl FromStr for BundlePath {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         check_alphabet(text)?;
-        let parsed = match text.split_once('/') {
+        let parsed = match names::split_once(text, b'/') {
             Some(("download", rest)) => Self::parse_download(rest),
             Some(("extra", rest)) => Some(rest.parse().map(Self::Extra)),
             _ => None,
@@ -182,17 +183,23 @@ fn check_alphabet(text: &str) -> Result<(), Invalid> {
     if text.len() > BundlePath::MAX_BYTES {
         return invalid("longer than 1024 bytes");
     }
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!-._~/@+".contains(&b);
-    if !text.bytes().all(plain) {
-        return invalid("only a-z 0-9 ! - . _ ~ / @ + may stand in a path");
-    }
-    for element in text.split('/') {
-        if element.is_empty() || element == "." || element == ".." {
+    const PLAIN: [bool; 256] = names::alphanumeric_and(b"!-._~@+");
+    let mut begin = 0;
+    for (at, byte) in text.bytes().chain([b'/']).enumerate() {
+        if byte != b'/' {
+            if !PLAIN[usize::from(byte)] || byte.is_ascii_uppercase() {
+                return invalid("only a-z 0-9 ! - . _ ~ / @ + may stand in a path");
+            }
+            continue;
+        }
+        let element = &text.as_bytes()[begin..at];
+        if matches!(element, b"" | b"." | b"..") {
             return invalid("empty, . and .. are no path elements");
         }
         if element.len() > BundlePath::MAX_ELEMENT_BYTES {
             return invalid("path element longer than 255 bytes");
         }
+        begin = at + 1;
     }
     Ok(())
 }
@@ -259,7 +266,7 @@ impl FromStr for Alias {
         if text.parse::<Version>().is_ok() {
             return Err(invalid("a canonical version is no alias".into()));
         }
-        if names::escaped_len(text) > Self::MAX_ESCAPED_BYTES {
+        if names::is_longer_escaped(text, Self::MAX_ESCAPED_BYTES) {
             return Err(invalid("longer than 240 bytes when escaped".into()));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~@+".contains(&b);

@@ -22,9 +22,10 @@ impl ModulePath {
 
     /// Reads the escaped form, as it stands in URLs and file names (SPEC M2).
     pub fn from_escaped(escaped: &str) -> Result<Self, Invalid> {
-        names::unescape(escaped)
-            .ok_or_else(|| Invalid::new("escaped module path", escaped, "not the escaped form of any path"))?
-            .parse()
+        let text = names::unescape(escaped)
+            .ok_or_else(|| Invalid::new("escaped module path", escaped, "not the escaped form of any path"))?;
+        Self::check(&text)?;
+        Ok(Self(text.into()))
     }
 
     /// The path with each upper-case letter written as `!` and its lower-case letter (SPEC M2).
@@ -41,27 +42,23 @@ impl ModulePath {
     pub fn major_suffix(&self) -> &str {
         split_major(&self.0).map_or("", |(_, major)| major)
     }
-}
 
-impl FromStr for ModulePath {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn check(text: &str) -> Result<(), Invalid> {
         let invalid = |reason| Invalid::new(KIND, text, reason);
-        if names::escaped_len(text) > Self::MAX_ESCAPED_BYTES {
+        if names::is_longer_escaped(text, Self::MAX_ESCAPED_BYTES) {
             return Err(invalid("longer than 640 bytes when escaped".into()));
         }
         if text.starts_with('-') {
             return Err(invalid("leading dash".into()));
         }
-        for element in text.split('/') {
-            if names::escaped_len(element) > Self::MAX_ESCAPED_ELEMENT_BYTES {
+        for element in names::split(text, b'/') {
+            if names::is_longer_escaped(element, Self::MAX_ESCAPED_ELEMENT_BYTES) {
                 return Err(invalid("path element longer than 255 bytes when escaped".into()));
             }
             names::check_element(element, ElementOf::ModulePath).map_err(invalid)?;
         }
-        let first = text.split('/').next().unwrap_or_default();
-        if !first.contains('.') {
+        let first = names::split_once(text, b'/').map_or(text, |(first, _)| first);
+        if !first.bytes().any(|b| b == b'.') {
             return Err(invalid("no dot in the first path element".into()));
         }
         if !first.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.') {
@@ -70,6 +67,15 @@ impl FromStr for ModulePath {
             ));
         }
         split_major(text).ok_or_else(|| invalid("invalid major version suffix".into()))?;
+        Ok(())
+    }
+}
+
+impl FromStr for ModulePath {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::check(text)?;
         Ok(Self(text.into()))
     }
 }

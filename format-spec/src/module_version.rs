@@ -24,9 +24,10 @@ impl ModuleVersion {
             return invalid("the major version does not fit the module path");
         }
         // The file name of a checksum-database record holds the last path element and the version.
-        let last = path.as_str().rsplit('/').next().unwrap_or_default();
-        if names::escaped_len(last) + "@".len() + names::escaped_len(version.as_str())
-            > ModulePath::MAX_ESCAPED_ELEMENT_BYTES
+        let (last, version_text) = (path.as_str().rsplit('/').next().unwrap_or_default(), version.as_str());
+        let most = ModulePath::MAX_ESCAPED_ELEMENT_BYTES - "@".len();
+        if last.len() + version_text.len() > most / 2
+            && names::escaped_len(last) + names::escaped_len(version_text) > most
         {
             return invalid("last path element and version are longer than 255 bytes together");
         }

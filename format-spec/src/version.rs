@@ -32,9 +32,10 @@ impl Version {
 
     /// Reads the escaped form, as it stands in URLs and file names (SPEC M2).
     pub fn from_escaped(escaped: &str) -> Result<Self, Invalid> {
-        names::unescape(escaped)
-            .ok_or_else(|| Invalid::new("escaped version", escaped, "not the escaped form of any version"))?
-            .parse()
+        let text = names::unescape(escaped)
+            .ok_or_else(|| Invalid::new("escaped version", escaped, "not the escaped form of any version"))?;
+        Self::check(&text)?;
+        Ok(Self(text.into()))
     }
 
     /// The version with each upper-case letter written as `!` and its lower-case letter (SPEC M2).
@@ -49,7 +50,7 @@ impl Version {
 
     /// `v1` of `v1.5.2`.
     pub fn major(&self) -> &str {
-        self.0.split('.').next().unwrap_or_default()
+        names::split_once(&self.0, b'.').map_or(&self.0, |(major, _)| major)
     }
 
     /// Whether the version ends in `+incompatible`.
@@ -95,24 +96,20 @@ impl Version {
         let mut next = || numbers.next().unwrap_or_default();
         Parts { numbers: [next(), next(), next()], pre_release }
     }
-}
 
-impl FromStr for Version {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn check(text: &str) -> Result<(), Invalid> {
         let invalid = |reason: &'static str| Invalid::new(KIND, text, reason);
-        if names::escaped_len(text) > Self::MAX_ESCAPED_BYTES {
+        if names::is_longer_escaped(text, Self::MAX_ESCAPED_BYTES) {
             return Err(invalid("longer than 240 bytes when escaped"));
         }
         let rest = text.strip_prefix('v').ok_or_else(|| invalid("does not begin with v"))?;
-        let (rest, build) = rest.split_once('+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
+        let (rest, build) = names::split_once(rest, b'+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
         if build.is_some_and(|build| build != "incompatible") {
             return Err(invalid("build metadata other than +incompatible is not canonical"));
         }
-        let (core, pre_release) = rest.split_once('-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
+        let (core, pre_release) = names::split_once(rest, b'-').map_or((rest, None), |(core, pre)| (core, Some(pre)));
         let mut count = 0;
-        for number in core.split('.') {
+        for number in names::split(core, b'.') {
             if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(invalid("major, minor and patch must be numbers"));
             }
@@ -124,7 +121,7 @@ impl FromStr for Version {
         if count != 3 {
             return Err(invalid("not of the form vMAJOR.MINOR.PATCH"));
         }
-        for identifier in pre_release.into_iter().flat_map(|pre| pre.split('.')) {
+        for identifier in pre_release.into_iter().flat_map(|pre| names::split(pre, b'.')) {
             if identifier.is_empty() || !identifier.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
                 return Err(invalid("invalid pre-release identifier"));
             }
@@ -132,6 +129,15 @@ impl FromStr for Version {
                 return Err(invalid("leading zero in a numeric pre-release identifier"));
             }
         }
+        Ok(())
+    }
+}
+
+impl FromStr for Version {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::check(text)?;
         Ok(Self(text.into()))
     }
 }
