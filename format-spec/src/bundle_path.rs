@@ -60,6 +60,31 @@ pub enum BundlePath {
     Extra(ExtraPath),
 }
 
+/// The media types of all files; the ones that the public Go mirror uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaType {
+    /// What `go` reads as JSON.
+    Json,
+    /// The source of a version.
+    Zip,
+    /// Bytes that nobody reads but programs.
+    Octets,
+    /// Lines of text.
+    Text,
+}
+
+impl MediaType {
+    /// As it stands in a header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Zip => "application/zip",
+            Self::Octets => "application/octet-stream",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+}
+
 /// A version query that is no canonical version: `main`, `3f2ac1`, `v1`; without upper case where escaped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alias(Box<str>);
@@ -86,15 +111,13 @@ impl BundlePath {
         !matches!(self, Self::Extra(_))
     }
 
-    /// The media type to serve the file with; the ones that the public Go mirror uses (SPEC M4).
-    pub fn media_type(&self) -> &'static str {
+    /// The media type to serve the file with (SPEC M4).
+    pub fn media_type(&self) -> MediaType {
         match self {
-            Self::Info(_) | Self::Latest(_) | Self::Alias(..) => "application/json",
-            Self::Zip(_) => "application/zip",
-            Self::Tile(..) | Self::Extra(_) => "application/octet-stream",
-            Self::List(_) | Self::Mod(_) | Self::Supported(_) | Self::Head(_) | Self::Lookup(..) => {
-                "text/plain; charset=utf-8"
-            }
+            Self::Info(_) | Self::Latest(_) | Self::Alias(..) => MediaType::Json,
+            Self::Zip(_) => MediaType::Zip,
+            Self::Tile(..) | Self::Extra(_) => MediaType::Octets,
+            Self::List(_) | Self::Mod(_) | Self::Supported(_) | Self::Head(_) | Self::Lookup(..) => MediaType::Text,
         }
     }
 

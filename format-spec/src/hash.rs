@@ -22,6 +22,13 @@ impl FileSha256 {
     pub fn from_digest(digest: [u8; 32]) -> Self {
         Self(digest)
     }
+
+    /// The text form, where no memory is to be taken for it.
+    pub fn hex(&self) -> [u8; 64] {
+        let mut hex = [0; 64];
+        HEXLOWER.encode_mut(&self.0, &mut hex);
+        hex
+    }
 }
 
 impl fmt::Display for FileSha256 {

@@ -43,7 +43,7 @@ mod version;
 pub mod versions;
 pub mod zip_names;
 
-pub use bundle_path::BundlePath;
+pub use bundle_path::{BundlePath, MediaType};
 pub use finding::{Finding, FindingKind};
 pub use hash::{BundleId, FileSha256, H1};
 pub use invalid::Invalid;

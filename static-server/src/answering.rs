@@ -86,20 +86,24 @@ impl Looked {
 pub(crate) fn find(shared: &Shared, path: &BundlePath, patience: Patience) -> io::Result<Looked> {
     let text = path.to_string();
     match text.strip_prefix("download") {
-        Some(key) => find_named(shared, path, &text, shared.cache.key(key.as_bytes()), patience),
+        Some(key) => {
+            let key = shared.cache.key(key.as_bytes());
+            find_named(shared, path, &text, key, shared.cache.known(key, Instant::now), patience)
+        }
         None => shared.site.look(path, &text, patience).map(Looked::Found),
     }
 }
 
-/// The same where the text of the path is there, and the key for it.
+/// The same where the text of the path is there, the key for it, and what is known of it.
 pub(crate) fn find_named(
     shared: &Shared,
     path: &BundlePath,
     text: &str,
     key: Key<'_>,
+    known: Option<Known>,
     patience: Patience,
 ) -> io::Result<Looked> {
-    match shared.cache.known(key, Instant::now) {
+    match known {
         Some(Known::Fresh(kept)) => return Ok(Looked::Ready(kept)),
         Some(Known::Stale(kept, stamp)) => {
             // From before the look: what changes after it is seen with the next one.
@@ -112,7 +116,8 @@ pub(crate) fn find_named(
         }
         None => {}
     }
-    let now = Instant::now();
+    // From before the look, for what is looked at again.
+    let now = Kept::goes(path).then(Instant::now);
     let found = shared.site.look(path, text, patience)?;
     let is_wanted = match &found.bytes {
         // An open file costs nothing to keep.

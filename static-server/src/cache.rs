@@ -16,20 +16,24 @@ use crate::modified::Modified;
 use crate::plan::{Class, Resource};
 use crate::site::{FileBytes, Found, Stamp};
 use bytes::Bytes;
+use hashbrown::HashTable;
 use modferry_format::BundlePath;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::io::Write;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Parts with a lock of their own, so that threads do not wait for each other.
 const SHARDS: usize = 8;
-/// What is kept of a file beside its name, tag and bytes: its slot, its place in the table (which is half empty after it
-/// has grown), and what an allocation takes.
-const OVERHEAD: u64 = 208;
+/// What is kept of a file beside its name, tag and bytes, at most: a slot and the eighth of one that the next files have room
+/// in (63 bytes), its place in a table that is half empty after it has grown (12), and what an allocation takes (32).
+const OVERHEAD: u64 = 108;
+/// What is kept apart of a file that is open, that changes or that can go, in one more allocation.
+const APART_BYTES: u64 = size_of::<Apart>() as u64 + 24;
+/// Slots that there is room for at once, at least.
+const LEAST_GROWTH: usize = 16;
 /// A tag and a date, at most.
 const TEXTS_BYTES: u64 = 128;
 /// How many of those that were asked for once a part remembers; 16 KiB, which the system gives as it is used. Where more are
@@ -49,8 +53,8 @@ pub(crate) struct Cache {
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// By the hash of the key; two keys with one hash, which nobody can find, would push each other out.
-    slots_of: HashMap<u64, usize, BuildHasherDefault<Identity>>,
+    /// Places in `slots`, by the hashes of what is there; two keys with one hash, which nobody can find, would push each other out.
+    places: HashTable<u32>,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     hand: usize,
@@ -80,10 +84,16 @@ pub(crate) struct Kept {
     pub(crate) class: Class,
     /// Its size.
     pub(crate) size: u64,
+    /// What most files do not have.
+    apart: Option<Box<Apart>>,
+}
+
+#[derive(Debug, Clone)]
+struct Apart {
     /// Where its bytes are, if not here.
     file: Option<Arc<File>>,
     /// Of what can change or go.
-    checked: Option<Box<(Stamp, Instant)>>,
+    checked: Option<(Stamp, Instant)>,
 }
 
 /// What a file is kept under, hashed once.
@@ -101,9 +111,24 @@ pub(crate) enum Known {
     Stale(Kept, Stamp),
 }
 
+/// What has come of a use of what is kept.
+pub(crate) enum Used<T> {
+    /// It is fresh.
+    Fresh(T),
+    /// It has to be looked at again.
+    Stale,
+    /// Nothing is kept.
+    Unknown,
+}
+
 impl Kept {
-    /// What was found at a path, if it is something to keep.
-    pub(crate) fn new(path: &BundlePath, key: Key<'_>, found: &Found, now: Instant) -> Option<Self> {
+    /// Whether what is kept of a file has to be looked at again.
+    pub(crate) fn goes(path: &BundlePath) -> bool {
+        !path.is_immutable() || matches!(path, BundlePath::Zip(_))
+    }
+
+    /// What was found at a path, if it is something to keep; of what [`goes`](Self::goes) with the time when it was looked at.
+    pub(crate) fn new(path: &BundlePath, key: Key<'_>, found: &Found, now: Option<Instant>) -> Option<Self> {
         // A zip has no tag until its import has come to the ledger; it shall not be without one for good.
         let Resource::Here { size, tag: Some(tag), modified } = found.resource else { return None };
         let (bytes, file): (&[u8], _) = match &found.bytes {
@@ -111,24 +136,18 @@ impl Kept {
             FileBytes::Read(bytes) => (bytes, None),
             FileBytes::File(file) => (&[], Some(Arc::clone(file))),
         };
-        let mut text = Vec::with_capacity(key.text.len() + TEXTS_BYTES as usize + bytes.len());
-        text.extend_from_slice(key.text);
-        write!(text, "{tag}").ok()?;
-        let tag_bytes = u8::try_from(text.len() - key.text.len()).ok()?;
-        if let Some(modified) = modified {
-            write!(text, "{modified}").ok()?;
-        }
-        text.extend_from_slice(bytes);
-        let goes = !path.is_immutable() || matches!(path, BundlePath::Zip(_));
+        let (mut tag_text, mut date_text) = (EntityTag::NO_TEXT, Modified::NO_TEXT);
+        let tag = tag.text(&mut tag_text);
+        let date = modified.as_ref().map_or(&[][..], |modified| modified.text(&mut date_text));
+        let checked = found.stamp.zip(now);
         Some(Self {
             key_bytes: u16::try_from(key.text.len()).ok()?,
-            tag_bytes,
+            tag_bytes: u8::try_from(tag.len()).ok()?,
             has_date: modified.is_some(),
-            text: text.into(),
+            text: [key.text, tag, date, bytes].concat().into(),
             class: Class::of(path),
             size,
-            file,
-            checked: found.stamp.filter(|_| goes).map(|stamp| Box::new((stamp, now))),
+            apart: (file.is_some() || checked.is_some()).then(|| Box::new(Apart { file, checked })),
         })
     }
 
@@ -157,12 +176,16 @@ impl Kept {
 
     /// The bytes; none of a file that is open.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        self.file.is_none().then(|| &self.text[self.bytes_at()])
+        self.file().is_none().then(|| &self.text[self.bytes_at()])
     }
 
     /// The open file.
     pub(crate) fn file(&self) -> Option<&Arc<File>> {
-        self.file.as_ref()
+        self.apart.as_ref()?.file.as_ref()
+    }
+
+    fn checked(&self) -> Option<(Stamp, Instant)> {
+        self.apart.as_ref()?.checked
     }
 
     /// The bytes without a copy of them.
@@ -174,7 +197,7 @@ impl Kept {
     pub(crate) fn found(&self) -> Found {
         let tag = str::from_utf8(self.tag()).ok().and_then(EntityTag::parse);
         let modified = str::from_utf8(self.modified()).ok().and_then(Modified::parse);
-        let bytes = match &self.file {
+        let bytes = match self.file() {
             Some(file) => FileBytes::File(Arc::clone(file)),
             None => FileBytes::Read(self.shared_bytes()),
         };
@@ -183,11 +206,11 @@ impl Kept {
 
     /// Whether it need not be looked at again at this time.
     fn is_fresh(&self, now: impl FnOnce() -> Instant) -> bool {
-        self.checked.as_ref().is_none_or(|checked| now().saturating_duration_since(checked.1) < RECHECK_AFTER)
+        self.checked().is_none_or(|(_, at)| now().saturating_duration_since(at) < RECHECK_AFTER)
     }
 
     fn weight(&self) -> u64 {
-        self.text.len() as u64 + OVERHEAD
+        self.text.len() as u64 + OVERHEAD + if self.apart.is_some() { APART_BYTES } else { 0 }
     }
 }
 
@@ -205,19 +228,14 @@ impl Cache {
     }
 
     /// Uses what is kept under a key and is fresh.
-    pub(crate) fn with<T>(
-        &self,
-        key: Key<'_>,
-        now: impl FnOnce() -> Instant,
-        act: impl FnOnce(&Kept) -> T,
-    ) -> Option<T> {
+    pub(crate) fn with<T>(&self, key: Key<'_>, now: impl FnOnce() -> Instant, act: impl FnOnce(&Kept) -> T) -> Used<T> {
         let mut shard = self.shard(key.hash);
-        let slot = shard.slot_of(key)?;
+        let Some(slot) = shard.slot_of(key) else { return Used::Unknown };
         if !slot.kept.is_fresh(now) {
-            return None;
+            return Used::Stale;
         }
         slot.asked_again = true;
-        Some(act(&slot.kept))
+        Used::Fresh(act(&slot.kept))
     }
 
     /// What is known of a file.
@@ -227,11 +245,8 @@ impl Cache {
         slot.asked_again = true;
         let kept = slot.kept.clone();
         drop(shard);
-        match &kept.checked {
-            Some(checked) if !kept.is_fresh(now) => {
-                let stamp = checked.0;
-                Some(Known::Stale(kept, stamp))
-            }
+        match kept.checked() {
+            Some((stamp, _)) if !kept.is_fresh(now) => Some(Known::Stale(kept, stamp)),
             _ => Some(Known::Fresh(kept)),
         }
     }
@@ -239,7 +254,7 @@ impl Cache {
     /// A file was looked at again, and is as it was.
     pub(crate) fn is_as_it_was(&self, key: Key<'_>, stamp: Stamp, now: Instant) {
         if let Some(slot) = self.shard(key.hash).slot_of(key)
-            && let Some(checked) = &mut slot.kept.checked
+            && let Some(checked) = slot.kept.apart.as_mut().and_then(|apart| apart.checked.as_mut())
             && checked.0 == stamp
         {
             checked.1 = now;
@@ -279,7 +294,8 @@ impl Cache {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        let shard = (hash >> 56) as usize % SHARDS;
+        // Of bits that the table of a part does not look at first.
+        let shard = (hash >> 32) as usize % SHARDS;
         // One that panicked has at worst counted wrongly.
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,8 +303,13 @@ impl Cache {
 
 impl Shard {
     fn slot_of(&mut self, key: Key<'_>) -> Option<&mut Slot> {
-        let slot = self.slots[*self.slots_of.get(&key.hash)?].as_mut();
-        slot.filter(|slot| slot.kept.key() == key.text)
+        let at = self.place_of(key.hash)?;
+        self.slots[at].as_mut().filter(|slot| slot.kept.key() == key.text)
+    }
+
+    fn place_of(&self, hash: u64) -> Option<usize> {
+        let at = self.places.find(hash, |&at| hash_at(&self.slots, at) == hash)?;
+        Some(*at as usize)
     }
 
     fn keep(&mut self, hash: u64, kept: Kept, most_bytes: u64, most_files: usize) {
@@ -297,7 +318,7 @@ impl Shard {
         while self.bytes + bytes > most_bytes {
             self.make_room();
         }
-        if kept.file.is_some() {
+        if kept.file().is_some() {
             if most_files == 0 {
                 return;
             }
@@ -306,19 +327,23 @@ impl Shard {
             }
             self.open.push_back(hash);
         }
-        self.bytes += bytes;
         let slot = Some(Slot { hash, asked_again: false, kept });
         let at = match self.free.pop() {
-            Some(at) => {
-                self.slots[at] = slot;
-                at
-            }
+            Some(at) => at,
             None => {
-                self.slots.push(slot);
+                if self.slots.len() == self.slots.capacity() {
+                    // Twice as many, as is usual, would be memory that is never used.
+                    self.slots.reserve_exact(LEAST_GROWTH.max(self.slots.len() / 8));
+                }
+                self.slots.push(None);
                 self.slots.len() - 1
             }
         };
-        self.slots_of.insert(hash, at);
+        // Files have more bytes than a place has numbers.
+        let Ok(place) = u32::try_from(at) else { return };
+        self.slots[at] = slot;
+        self.bytes += bytes;
+        self.places.insert_unique(hash, place, |&at| hash_at(&self.slots, at));
     }
 
     /// Moves the hand on by one, and takes what it finds there if nobody asked for it since it came by last.
@@ -335,7 +360,7 @@ impl Shard {
     /// The same among the open ones, of which there are few: the whole clock shall not be gone round for them.
     fn close_one(&mut self) {
         let Some(hash) = self.open.pop_front() else { return };
-        let slot = self.slots_of.get(&hash).and_then(|&at| self.slots[at].as_mut());
+        let slot = self.place_of(hash).and_then(|at| self.slots[at].as_mut());
         if slot.is_some_and(|slot| std::mem::take(&mut slot.asked_again)) {
             self.open.push_back(hash);
         } else {
@@ -344,10 +369,11 @@ impl Shard {
     }
 
     fn remove(&mut self, hash: u64) {
-        let Some(at) = self.slots_of.remove(&hash) else { return };
+        let Ok(place) = self.places.find_entry(hash, |&at| hash_at(&self.slots, at) == hash) else { return };
+        let at = place.remove().0 as usize;
         if let Some(slot) = self.slots[at].take() {
             self.bytes -= slot.kept.weight();
-            if slot.kept.file.is_some() {
+            if slot.kept.file().is_some() {
                 self.open.retain(|&other| other != hash);
             }
             self.free.push(at);
@@ -355,24 +381,9 @@ impl Shard {
     }
 }
 
-/// Keys of the tables are hashes already.
-#[derive(Debug, Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
+/// The hash of what is in a slot; of an empty one, which stands in no table, any.
+fn hash_at(slots: &[Option<Slot>], at: u32) -> u64 {
+    slots.get(at as usize).and_then(Option::as_ref).map_or(0, |slot| slot.hash)
 }
 
 struct Owned(Arc<[u8]>);

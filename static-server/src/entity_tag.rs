@@ -20,6 +20,29 @@ pub enum EntityTag {
 }
 
 impl EntityTag {
+    /// Room for a text.
+    pub(crate) const NO_TEXT: [u8; Self::MAX_TEXT_BYTES] = [0; Self::MAX_TEXT_BYTES];
+    /// Two quotes, a hash in hex, a dash and a width.
+    const MAX_TEXT_BYTES: usize = 2 + 2 * 32 + 1 + 5;
+
+    /// What `Display` gives.
+    pub(crate) fn text(self, room: &mut [u8; Self::MAX_TEXT_BYTES]) -> &[u8] {
+        room[0] = b'"';
+        let (of, width) = match self {
+            Self::File(of) => (of, None),
+            Self::First { width, of } => (of, Some(width)),
+        };
+        room[1..][..64].copy_from_slice(&of.hex());
+        let mut end = 1 + 64;
+        if let Some(width) = width {
+            let number = format!("-{width}");
+            room[end..][..number.len()].copy_from_slice(number.as_bytes());
+            end += number.len();
+        }
+        room[end] = b'"';
+        &room[..=end]
+    }
+
     /// The inverse of `Display`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('"')?.strip_suffix('"')?;
@@ -83,6 +106,7 @@ mod tests {
         assert_eq!(tags[1].to_string(), format!("\"{of}-5\""));
         for tag in tags {
             assert_eq!(EntityTag::parse(&tag.to_string()), Some(tag));
+            assert_eq!(tag.text(&mut EntityTag::NO_TEXT.clone()), tag.to_string().as_bytes());
             let others = tags.iter().filter(|other| other.is(&tag.to_string()) || other.is_among(&tag.to_string()));
             assert_eq!(Vec::from_iter(others), [&tag]);
         }

@@ -49,7 +49,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const SHORTAGE_REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Memory for small files, unless the user says otherwise, in bytes; all that is kept of a file is counted. As much as holds
-/// the small files of 200,000 versions.
+/// 200,000 `.info` of 60 bytes and `.mod` of 90.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Most large files that are kept open, of those that the process may open an eighth at most.
 pub const MAX_KEPT_FILES: usize = 256;

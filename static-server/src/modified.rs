@@ -18,6 +18,17 @@ impl Modified {
     /// 9999-12-31, the last that the text has digits for.
     const MAX_SECONDS: u64 = 253_402_300_799;
 
+    /// Room for its text.
+    pub(crate) const NO_TEXT: [u8; Self::TEXT_BYTES] = [0; Self::TEXT_BYTES];
+
+    /// What `Display` gives.
+    pub(crate) fn text<'a>(&self, room: &'a mut [u8; Self::TEXT_BYTES]) -> &'a [u8] {
+        use std::io::Write;
+        // As long as the room, always.
+        let _ = write!(&mut room[..], "{self}");
+        room
+    }
+
     /// Of a file; none for a time before 1970, after 9999 or after now, which no clock of another machine can be asked about.
     pub fn of(time: SystemTime, now: SystemTime) -> Option<Self> {
         let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -48,6 +59,7 @@ mod tests {
             let modified = Modified::of(at(seconds), at(u64::MAX / 2000)).unwrap();
             assert_eq!(modified.to_string().len(), Modified::TEXT_BYTES);
             assert_eq!(Modified::parse(&modified.to_string()), Some(modified));
+            assert_eq!(modified.text(&mut Modified::NO_TEXT.clone()), modified.to_string().as_bytes());
         }
         assert_eq!(
             Modified::of(at(784_111_777), at(784_111_778)).unwrap().to_string(),

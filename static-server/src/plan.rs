@@ -13,7 +13,7 @@ use crate::modified::Modified;
 use crate::range::{self, Selection};
 use crate::response::{Body, Response, Status};
 use crate::target::{Prefix, Refused};
-use modferry_format::BundlePath;
+use modferry_format::{BundlePath, MediaType};
 
 /// What counts of a request, whatever protocol it came with.
 #[derive(Debug, Clone, Copy)]
@@ -73,19 +73,19 @@ pub enum Resource {
 /// What the answers to all files of a kind have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Class {
-    cache_control: &'static str,
-    media_type: &'static str,
+    cache_control: CacheControl,
+    media_type: MediaType,
 }
 
 impl Class {
     pub(crate) fn of(path: &BundlePath) -> Self {
-        Self { cache_control: cache_control(path), media_type: path.media_type() }
+        Self { cache_control: CacheControl::of(path), media_type: path.media_type() }
     }
 
     /// The header fields of the answer to a request for a whole file without conditions; those that [`answer`] gives.
     pub(crate) fn write_whole(self, tag: &[u8], modified: &[u8], size: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"cache-control: ");
-        out.extend_from_slice(self.cache_control.as_bytes());
+        out.extend_from_slice(self.cache_control.as_str().as_bytes());
         if !tag.is_empty() {
             out.extend_from_slice(b"\r\netag: ");
             out.extend_from_slice(tag);
@@ -95,7 +95,7 @@ impl Class {
             out.extend_from_slice(modified);
         }
         out.extend_from_slice(b"\r\ncontent-type: ");
-        out.extend_from_slice(self.media_type.as_bytes());
+        out.extend_from_slice(self.media_type.as_str().as_bytes());
         out.extend_from_slice(b"\r\ncontent-length: ");
         write_number(size, out);
         out.extend_from_slice(b"\r\naccept-ranges: bytes\r\nx-content-type-options: nosniff\r\n");
@@ -173,7 +173,7 @@ fn here(
 ) -> Response {
     let response = |status| {
         let response = Response { status, fields: Vec::with_capacity(8), body: Body::Empty, closes: false };
-        let response = response.field("cache-control", cache_control(path));
+        let response = response.field("cache-control", CacheControl::of(path).as_str());
         let response = match tag {
             Some(tag) => response.field("etag", tag.to_string()),
             None => response,
@@ -208,7 +208,7 @@ fn here(
         }
     };
     let mut response = response(status)
-        .field("content-type", path.media_type())
+        .field("content-type", path.media_type().as_str())
         .field("content-length", (part.end - part.start).to_string())
         .field("accept-ranges", "bytes")
         // What a module's author wrote is nothing for a browser to guess at.
@@ -221,13 +221,32 @@ fn here(
     response
 }
 
-/// How long others may keep a file without asking. A version is kept for a day only, since it can be withdrawn; a tile
-/// of the checksum database never changes and never goes.
-fn cache_control(path: &BundlePath) -> &'static str {
-    match path {
-        BundlePath::Tile(..) => "public, max-age=31536000, immutable",
-        _ if path.is_immutable() => "public, max-age=86400, immutable",
-        _ => "no-cache",
+/// How long others may keep a file without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CacheControl {
+    /// Not at all: it changes.
+    No,
+    /// A version, since it can be withdrawn.
+    Day,
+    /// A tile of the checksum database, which never changes and never goes.
+    Year,
+}
+
+impl CacheControl {
+    fn of(path: &BundlePath) -> Self {
+        match path {
+            BundlePath::Tile(..) => Self::Year,
+            _ if path.is_immutable() => Self::Day,
+            _ => Self::No,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no-cache",
+            Self::Day => "public, max-age=86400, immutable",
+            Self::Year => "public, max-age=31536000, immutable",
+        }
     }
 }
 

@@ -14,18 +14,16 @@ use std::sync::OnceLock;
 const PROBE_BYTES: usize = 2 * MAX_LINE_BYTES;
 /// What is read first, since it is enough nearly always: most paths are much shorter than the longest.
 const SHORT_PROBE_BYTES: usize = 512;
-/// At this size what is left can be read in one piece; while it is larger, there is a line that begins behind its middle.
+/// At this size what is left is read in one piece; while it is larger, there is a line that begins behind its middle.
 const REST_BYTES: u64 = 4 * MAX_LINE_BYTES as u64;
-/// At this size it is, whatever the lines in it are.
-const SHORT_REST_BYTES: u64 = 1024;
 
 /// Lines that searches in one file begin with: half of what is read for a search is the same for all of them.
 #[derive(Debug)]
 pub(crate) struct FirstSteps(Vec<OnceLock<(u64, Box<str>)>>);
 
 impl FirstSteps {
-    /// Six steps of a search, as a tree; some 8 KiB of usual lines once all of them have been taken, 64 KiB of the longest.
-    const LINES: usize = 64;
+    /// Eight steps of a search, as a tree; some 32 KiB of usual lines once all of them have been taken, 256 KiB of the longest.
+    const LINES: usize = 256;
 
     fn known(&self, step: usize) -> Option<(u64, &str)> {
         self.0.get(step)?.get().map(|(at, line)| (*at, &**line))
@@ -60,7 +58,7 @@ pub(crate) fn find(
     // Where in the tree of all searches this one is: below n stand 2n, and 2n + 1 for what is greater.
     let mut step = 1_usize;
     let below = |step: usize| step.saturating_mul(2);
-    while to - from > SHORT_REST_BYTES {
+    while to - from > REST_BYTES {
         let (at, line) = match first_steps.and_then(|steps| steps.known(step)) {
             Some(known) => known,
             None => {
@@ -74,8 +72,6 @@ pub(crate) fn find(
                         first_steps.inspect(|steps| steps.keep(step, middle + before, line));
                         (middle + before, line)
                     }
-                    // Of a few long lines none may begin there.
-                    _ if to - from <= REST_BYTES => break,
                     _ => return Ok(None),
                 }
             }
@@ -94,7 +90,24 @@ pub(crate) fn find(
     let rest = usize::try_from(to - from).unwrap_or(buffer.len());
     let read = read_at(file, &mut buffer[..rest], from, patience)?;
     let Ok(text) = str::from_utf8(&buffer[..read]) else { return Ok(None) };
-    Ok(text.split_terminator('\n').find(|line| compare(line) == Some(Ordering::Equal)).map(str::to_owned))
+    Ok(find_in_memory(text, compare).map(str::to_owned))
+}
+
+/// The same in whole lines that were read.
+fn find_in_memory(mut lines: &str, compare: impl Fn(&str) -> Option<Ordering>) -> Option<&str> {
+    while !lines.is_empty() {
+        let middle = lines.len() / 2;
+        let (before, behind) = lines.as_bytes().split_at(middle);
+        let begin = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let end = behind.iter().position(|&byte| byte == b'\n').map_or(lines.len(), |at| middle + at);
+        let line = &lines[begin..end];
+        match compare(line)? {
+            Ordering::Equal => return Some(line),
+            Ordering::Less => lines = lines.get(end + 1..).unwrap_or_default(),
+            Ordering::Greater => lines = &lines[..begin],
+        }
+    }
+    None
 }
 
 /// The first whole line in these bytes, and where it begins.

@@ -106,7 +106,7 @@ pub(crate) fn bundle_path(file: &VectorFile) {
     for row in file.rows() {
         if let Some(path) = parse::<BundlePath>(&row, "path") {
             let yes = |is: bool| if is { "yes" } else { "no" };
-            let is = [kind(&path), yes(path.is_immutable()), yes(path.is_served()), path.media_type()];
+            let is = [kind(&path), yes(path.is_immutable()), yes(path.is_served()), path.media_type().as_str()];
             assert_eq!(
                 is,
                 ["kind", "immutable", "served", "media-type"].map(|column| row.text(column)),

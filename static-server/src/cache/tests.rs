@@ -39,7 +39,13 @@ fn path(key: &str) -> BundlePath {
 fn kept(site: &Site, key: &str, now: Instant) -> Kept {
     let path = path(key);
     let any = Key { text: key.as_bytes(), hash: 0 };
-    Kept::new(&path, any, &site.look(&path, &path.to_string(), Patience::Wait).unwrap(), now).unwrap()
+    Kept::new(
+        &path,
+        any,
+        &site.look(&path, &path.to_string(), Patience::Wait).unwrap(),
+        Kept::goes(&path).then_some(now),
+    )
+    .unwrap()
 }
 
 /// One of `bytes` bytes that was never a file.
@@ -51,9 +57,13 @@ fn made(key: &str, bytes: usize) -> Kept {
         has_date: false,
         class: Class::of(&path(MOD)),
         size: bytes as u64,
-        file: None,
-        checked: None,
+        apart: None,
     }
+}
+
+/// Whether something fresh is kept under a key.
+fn is_used(cache: &Cache, key: Key<'_>, now: Instant) -> bool {
+    matches!(cache.with(key, || now, |_| ()), Used::Fresh(()))
 }
 
 /// Keeps it under its own key.
@@ -76,7 +86,7 @@ fn what_is_kept_is_what_was_found() {
             (FileBytes::File(_), FileBytes::File(_)) => {}
             other => panic!("{key}: {other:?}"),
         }
-        assert!(cache.with(cache.key(&key.as_bytes()[1..]), || now, |_| ()).is_none());
+        assert!(!is_used(&cache, cache.key(&key.as_bytes()[1..]), now));
         cache.forget(cache.key(key.as_bytes()));
         assert!(cache.known(cache.key(key.as_bytes()), || now).is_none());
     }
@@ -90,13 +100,13 @@ fn what_can_change_or_go_is_fresh_for_a_second_and_the_rest_for_good() {
     let almost = later.checked_sub(Duration::from_millis(1)).unwrap();
     for (key, is_for_good) in [(MOD, true), (LIST, false), ("/ex.org/a/@v/v1.0.0.zip", false)] {
         keep(&cache, kept(&site, key, now));
-        assert!(cache.with(cache.key(key.as_bytes()), || almost, |_| ()).is_some(), "{key}");
-        assert_eq!(cache.with(cache.key(key.as_bytes()), || later, |_| ()).is_some(), is_for_good, "{key}");
+        assert!(is_used(&cache, cache.key(key.as_bytes()), almost), "{key}");
+        assert_eq!(is_used(&cache, cache.key(key.as_bytes()), later), is_for_good, "{key}");
         if let Some(Known::Stale(_, stamp)) = cache.known(cache.key(key.as_bytes()), || later) {
             assert_eq!(site.stamp(&path(key), Patience::Wait).unwrap(), Some(stamp), "{key}");
             cache.is_as_it_was(cache.key(key.as_bytes()), stamp, later);
         }
-        assert!(cache.with(cache.key(key.as_bytes()), || later, |_| ()).is_some(), "{key}");
+        assert!(is_used(&cache, cache.key(key.as_bytes()), later), "{key}");
     }
     // A new file of the same size in the place of the old one is another state.
     let Some(Known::Stale(_, stamp)) = cache.known(cache.key(LIST.as_bytes()), || later + RECHECK_AFTER) else {
@@ -116,7 +126,7 @@ fn never_more_is_kept_than_was_allowed_and_what_is_asked_for_stays() {
     keep(&cache, made("/hot", 1000));
     for number in 0..20_000 {
         keep(&cache, made(&format!("/{number}"), number % 2000));
-        assert!(cache.with(cache.key(b"/hot"), || now, |_| ()).is_some(), "{number}");
+        assert!(is_used(&cache, cache.key(b"/hot"), now), "{number}");
         let kept: u64 = cache.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum();
         assert!(kept <= most, "{number}: {kept}");
     }
@@ -125,18 +135,18 @@ fn never_more_is_kept_than_was_allowed_and_what_is_asked_for_stays() {
         let counted: u64 = shard.slots.iter().flatten().map(|slot| slot.kept.weight()).sum();
         assert_eq!(counted, shard.bytes);
         assert!(counted > most / SHARDS as u64 / 2, "it is used");
-        assert_eq!(shard.slots.iter().flatten().count(), shard.slots_of.len());
+        assert_eq!(shard.slots.iter().flatten().count(), shard.places.len());
     }
     // The largest that is kept, and one more; and a cache of nothing keeps nothing.
     let large = (most / SHARDS as u64 / 4 - OVERHEAD) as usize - 2;
     for (bytes, is_kept) in [(large, true), (large + 1, false)] {
         keep(&cache, made("/l", bytes));
-        assert_eq!(cache.with(cache.key(b"/l"), || now, |_| ()).is_some(), is_kept, "{bytes}");
+        assert_eq!(is_used(&cache, cache.key(b"/l"), now), is_kept, "{bytes}");
         cache.forget(cache.key(b"/l"));
     }
     let none = Cache::new(0, 0);
     keep(&none, made("/a", 0));
-    assert!(none.with(none.key(b"/a"), || now, |_| ()).is_none());
+    assert!(!is_used(&none, none.key(b"/a"), now));
 }
 
 #[test]
@@ -145,12 +155,18 @@ fn no_more_files_are_open_than_were_allowed() {
     let cache = Cache::new(1 << 20, 16);
     for number in 0..1000 {
         keep(&cache, made(&format!("/small{number}"), 10));
-        keep(&cache, Kept { file: Some(Arc::clone(&file)), ..made(&format!("/{number}"), 0) });
+        keep(
+            &cache,
+            Kept {
+                apart: Some(Box::new(Apart { file: Some(Arc::clone(&file)), checked: None })),
+                ..made(&format!("/{number}"), 0)
+            },
+        );
     }
     let open: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().open.len()).sum();
     assert_eq!(open, 16);
     assert_eq!(Arc::strong_count(&file), 17);
-    let small: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().slots_of.len()).sum();
+    let small: usize = cache.shards.iter().map(|shard| shard.lock().unwrap().places.len()).sum();
     assert_eq!(small, 1016, "small files do not go for them");
 }
 
@@ -168,4 +184,21 @@ fn small_files_are_kept_while_there_is_room_and_then_when_asked_for_again() {
     assert_eq!(others.iter().filter(|other| cache.wants(cache.key(other.as_bytes()), large)).count(), 0);
     let remembered = others.iter().filter(|other| cache.wants(cache.key(other.as_bytes()), large)).count();
     assert!(remembered > others.len() / 2, "{remembered}");
+}
+
+#[test]
+fn what_a_file_takes_beside_its_bytes_is_counted() {
+    let slot = size_of::<Option<Slot>>() as u64;
+    // In a table that is half empty: a place and a byte of its hash, twice, and an eighth that is never used.
+    let place = (size_of::<u32>() as u64 + 1) * 2 * 8 / 7 + 1;
+    // Two counters beside the bytes of an `Arc`; the allocator's own word, and what it rounds up to.
+    let allocation = 16 + 8 + 8;
+    assert!(slot + slot / 8 + place + allocation <= OVERHEAD, "{slot} {place}");
+    // No more is left unused than is counted.
+    let mut shard = Shard::default();
+    for number in 0..5000 {
+        shard.keep(number, made("/a", 0), u64::MAX, 0);
+        assert!(shard.slots.capacity() <= shard.slots.len() + LEAST_GROWTH.max(shard.slots.len() / 8));
+    }
+    assert_eq!(shard.places.len(), 5000);
 }

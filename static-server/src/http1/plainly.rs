@@ -5,9 +5,11 @@ use super::head::Head;
 use super::render::{self, Connection, Whole};
 use super::{Conversation, Ends, Turn, at_once};
 use crate::answering::{self, Looked, Part};
-use crate::cache::{Kept, Key};
+use crate::cache::{Kept, Key, Used};
+use crate::entity_tag::EntityTag;
 use crate::file_bytes::Patience;
 use crate::limits::MAX_COPIED_BYTES;
+use crate::modified::Modified;
 use crate::plan::{Class, Resource};
 use crate::response::Status;
 use crate::site::{FileBytes, Found};
@@ -26,16 +28,22 @@ impl Conversation {
         let mut unescaped = [0; MAX_SHORT_TARGET_BYTES];
         let Some(text) = self.shared.prefix.key(head.target, &mut unescaped) else { return false };
         let key = self.shared.cache.key(text);
+        let mut is_known = true;
         // Who could wait has said all there is to say.
-        if self.found.is_none() && self.answer_shortly(head, text, key, goes_on, turn) {
-            return true;
+        if self.found.is_none() {
+            match self.answer_shortly(head, text, key, goes_on, turn) {
+                Used::Fresh(true) => return true,
+                Used::Fresh(false) | Used::Stale => {}
+                Used::Unknown => is_known = false,
+            }
         }
         let Some((path, named)) = Prefix::named(text) else { return false };
         self.version = head.version;
-        let found = self.found.take();
-        let Some(found) =
-            found.or_else(|| at_once(answering::find_named(&self.shared, &path, &named, key, Patience::Now)))
-        else {
+        let found = self.found.take().or_else(|| {
+            let known = is_known.then(|| self.shared.cache.known(key, Instant::now)).flatten();
+            at_once(answering::find_named(&self.shared, &path, &named, key, known, Patience::Now))
+        });
+        let Some(found) = found else {
             turn.cold = Some(path);
             return true;
         };
@@ -60,12 +68,16 @@ impl Conversation {
         key: Key<'_>,
         goes_on: bool,
         turn: &mut Turn<'_>,
-    ) -> bool {
-        let size = self.shared.cache.with(key, Instant::now, |kept| add_kept(kept, text, head, goes_on, turn));
-        let Some(Some(size)) = size else { return false };
+    ) -> Used<bool> {
+        let size = match self.shared.cache.with(key, Instant::now, |kept| add_kept(kept, text, head, goes_on, turn)) {
+            Used::Fresh(Some(size)) => size,
+            Used::Fresh(None) => return Used::Fresh(false),
+            Used::Stale => return Used::Stale,
+            Used::Unknown => return Used::Unknown,
+        };
         self.version = head.version;
         self.note_answer(head, Status::Ok, size, turn);
-        true
+        Used::Fresh(true)
     }
 
     /// The same for a small file that was just found.
@@ -81,9 +93,9 @@ impl Conversation {
         else {
             return false;
         };
-        let tag = tag.map(|tag| tag.to_string()).unwrap_or_default();
-        let modified = modified.map(|modified| modified.to_string()).unwrap_or_default();
-        let (tag, modified, size) = (tag.as_bytes(), modified.as_bytes(), *size);
+        let (mut tag_text, mut date_text, size) = (EntityTag::NO_TEXT, Modified::NO_TEXT, *size);
+        let tag = tag.map_or(&[][..], |tag| tag.text(&mut tag_text));
+        let modified = modified.as_ref().map_or(&[][..], |modified| modified.text(&mut date_text));
         let file = Whole { class: Class::of(path), tag, modified, size };
         let connection = Connection::after(head.version, goes_on, false);
         render::head_of_whole(&file, head.version, connection, turn.date, turn.now, turn.output);

@@ -1,7 +1,7 @@
 //! The real `go` builds from a bundle that is served, and every file of the bundle comes out as it went in.
 
 use crate::support::{Running, start, start_with};
-use modferry_format::{BundlePath, FileSha256};
+use modferry_format::{BundlePath, FileSha256, MediaType};
 use modferry_harness::built;
 use modferry_harness::clean_home::CleanHome;
 use modferry_harness::module::Module;
@@ -113,7 +113,7 @@ fn every_file(bundle: &Path, server: &Running, prefix: &Prefix) {
         }
         *kinds.entry(parsed.media_type()).or_insert(0) += usize::from(bytes.len() > 64 * 1024) + 1;
     }
-    assert!(kinds.len() == 3 && kinds["application/zip"] > 3, "{kinds:?}");
+    assert!(kinds.len() == 3 && kinds[&MediaType::Zip] > 3, "{kinds:?}");
     for name in ["BUNDLE", "bundle.json", "SHA256SUMS", "README.txt", "download/", ""] {
         for target in [format!("{prefix}/{name}"), format!("{prefix}/../{name}"), format!("{prefix}/%2e%2e/{name}")] {
             assert_eq!(client.ask("GET", &target, "").status, 404, "{target}");
