@@ -37,6 +37,25 @@ pub(crate) struct Shared {
     pub(crate) looks: Arc<DiskQueue<BundlePath, io::Result<Looked>>>,
 }
 
+#[cfg(all(test, unix))]
+impl Shared {
+    /// For a site that nobody else is told of; nothing is kept.
+    pub(crate) fn alone(site: Site) -> Self {
+        Self {
+            site,
+            cache: Cache::new(0, 0),
+            prefix: Prefix::default(),
+            timeouts: Timeouts::default(),
+            tells_missing: false,
+            events: Arc::new(()),
+            log: None,
+            shortage: Seldom::default(),
+            is_stopping: AtomicBool::new(false),
+            looks: Arc::default(),
+        }
+    }
+}
+
 /// The bytes of a body.
 #[derive(Debug)]
 pub(crate) enum Content {

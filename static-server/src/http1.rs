@@ -421,3 +421,6 @@ fn may_be_whole(bytes: &[u8], known: usize) -> bool {
     let new = &bytes[known.saturating_sub(3)..];
     new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n")
 }
+
+#[cfg(all(test, unix))]
+mod tests;

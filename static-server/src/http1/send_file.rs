@@ -240,30 +240,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
     use super::*;
-    use crate::cache::Cache;
-    use crate::connections::Timeouts;
-    use crate::event::Seldom;
     use crate::site::Site;
     use std::io::Read;
-    use std::sync::atomic::AtomicBool;
 
     const BEFORE: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
-
-    fn shared(root: &std::path::Path) -> Shared {
-        std::fs::create_dir_all(root.join("ledger")).unwrap();
-        Shared {
-            site: Site::open(root).unwrap(),
-            cache: Cache::new(0, 0),
-            prefix: crate::Prefix::default(),
-            timeouts: Timeouts::default(),
-            tells_missing: false,
-            events: Arc::new(()),
-            log: None,
-            shortage: Seldom::default(),
-            is_stopping: AtomicBool::new(false),
-            looks: Arc::default(),
-        }
-    }
 
     /// Sends a part of a file of `size` bytes; what came, and how it ended.
     fn sent(way: Way, size: usize, bytes: std::ops::Range<u64>) -> (Vec<u8>, (u64, io::Result<()>)) {
@@ -272,7 +252,8 @@ mod tests {
         std::fs::write(temp.path().join("file"), content).unwrap();
         let file = Arc::new(File::open(temp.path().join("file")).unwrap());
         let part = Part { file, bytes, path: "download/ex.org/a/@v/list".parse().unwrap() };
-        let shared = shared(temp.path());
+        std::fs::create_dir_all(temp.path().join("ledger")).unwrap();
+        let shared = Shared::alone(Site::open(temp.path()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();

@@ -64,16 +64,22 @@ fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> String {
 /// The same of bare figures.
 pub(crate) fn spread_of(mut figures: Vec<f64>) -> String {
     figures.sort_by(f64::total_cmp);
-    let digits = if figures[figures.len() / 2] >= 100.0 { 0 } else { 2 };
-    let [least, median, greatest] = [0, figures.len() / 2, figures.len() - 1].map(|at| figures[at]);
+    let (least, median, greatest) = (figures[0], median(&figures), figures[figures.len() - 1]);
+    let digits = if median >= 100.0 { 0 } else { 2 };
     format!("**{median:.digits$}** ({least:.digits$}-{greatest:.digits$})")
+}
+
+/// The figure in the middle of sorted ones; of an even number, the mean of the two there.
+pub(crate) fn median(sorted: &[f64]) -> f64 {
+    let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+    f64::midpoint(below, above)
 }
 
 /// Prints the ratio of two contenders, round by round, with its bar.
 pub(crate) fn ratio(what: &str, a: &[Run], b: &[Run], figure: impl Fn(&Run) -> f64, bar: f64) {
     let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| figure(a) / figure(b)).collect();
     ratios.sort_by(f64::total_cmp);
-    let median = ratios[ratios.len() / 2];
+    let median = median(&ratios);
     let verdict = if median <= bar { "met" } else { "NOT MET" };
     say(&format!("{what}: {median:.2} ({:.2}-{:.2}), bar {bar}: {verdict}", ratios[0], ratios[ratios.len() - 1]));
 }

@@ -4,6 +4,7 @@
 //! The load comes from wrk over loopback, in turn (A B A B ...). CPU time is that of the server's own processes, from their
 //! accounting in `/proc`; the load generator's is not in it.
 
+mod asked;
 mod beside;
 mod client;
 pub(crate) mod contender;
@@ -11,7 +12,7 @@ mod idle;
 mod load;
 mod many;
 
-use crate::measure::{say, say_machine, spread_of};
+use crate::measure::{median, say, say_machine, spread_of};
 use crate::project;
 use clap::ValueEnum;
 use contender::{Contender, NGINX_SMALL, NGINX_USUAL, NGINX_ZIPS};
@@ -120,9 +121,16 @@ fn zips(server: &Path, directory: &Path, bundle: &Path, rounds: usize) -> Outcom
     Ok(())
 }
 
-/// Whose turn it is in a round: each round begins with another one, so that nobody always comes after the same.
-fn turns(round: usize, contenders: usize) -> impl Iterator<Item = usize> {
-    (0..contenders).map(move |turn| (round + turn) % contenders)
+/// The order of a round, by which nobody comes after the same one more often than after another (a Latin square as Williams
+/// drew it): what one leaves behind, in caches and in what the machine may still take, shall not always meet the same one. It
+/// is whole after as many rounds as there are contenders, or twice as many where their number is odd.
+fn turns(round: usize, contenders: usize) -> Vec<usize> {
+    let first = |turn: usize| if turn.is_multiple_of(2) { contenders - turn / 2 } else { turn.div_ceil(2) };
+    let mut turns: Vec<usize> = (0..contenders).map(|turn| (first(turn) + round) % contenders).collect();
+    if !contenders.is_multiple_of(2) && !(round / contenders).is_multiple_of(2) {
+        turns.reverse();
+    }
+    turns
 }
 
 /// Loads every contender once to warm up, then `rounds` times in turn, and prints the table.
@@ -178,7 +186,7 @@ impl Bar {
 fn ratio<T>(what: &str, a: &[T], b: &[T], figure: impl Fn(&T) -> f64, bar: Bar) {
     let mut ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| figure(a) / figure(b)).collect();
     ratios.sort_by(f64::total_cmp);
-    let median = ratios[ratios.len() / 2];
+    let median = median(&ratios);
     let (least, greatest) = (ratios[0], ratios[ratios.len() - 1]);
     say(&format!("- {what}: {median:.2} ({least:.2}-{greatest:.2}){}", bar.verdict(median)));
 }
@@ -235,4 +243,30 @@ fn install(programs: &[&str], packages: &[&str]) -> Outcome<()> {
 fn set_mode(path: &Path, mode: u32) -> Outcome<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turns;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn everybody_comes_after_everybody_else_equally_often() {
+        for contenders in 2..8 {
+            let rounds = if contenders % 2 == 0 { contenders } else { 2 * contenders };
+            let mut after: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+            for round in 0..rounds {
+                let turns = turns(round, contenders);
+                let mut sorted = turns.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, Vec::from_iter(0..contenders));
+                for pair in turns.windows(2) {
+                    *after.entry((pair[0], pair[1])).or_default() += 1;
+                }
+            }
+            assert_eq!(after.len(), contenders * (contenders - 1));
+            let counts: Vec<usize> = after.into_values().collect();
+            assert!(counts.iter().all(|count| *count == counts[0]), "{contenders}: {counts:?}");
+        }
+    }
 }
