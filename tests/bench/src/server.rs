@@ -135,10 +135,25 @@ fn turns(round: usize, contenders: usize) -> Vec<usize> {
 
 /// Loads every contender once to warm up, then `rounds` times in turn, and prints the table.
 fn compare(contenders: &[Contender], script: &Path, connections: u32, rounds: usize) -> Outcome<Vec<Vec<Load>>> {
+    compare_after(0, contenders, script, connections, rounds)
+}
+
+/// The same of servers that have had such a load for so many seconds before.
+fn compare_after(
+    seconds: u32,
+    contenders: &[Contender],
+    script: &Path,
+    connections: u32,
+    rounds: usize,
+) -> Outcome<Vec<Vec<Load>>> {
     let mut runs: Vec<Vec<Load>> = vec![Vec::new(); contenders.len()];
     for round in 0..=rounds {
         for turn in turns(round, contenders.len()) {
-            let load = contenders[turn].start()?.load(script, connections)?;
+            let running = contenders[turn].start()?;
+            if seconds > 0 {
+                running.load_by(2, script, connections, seconds)?;
+            }
+            let load = running.load(script, connections)?;
             if round > 0 {
                 runs[turn].push(load);
             }

@@ -2,7 +2,7 @@
 
 use super::contender::{Contender, NGINX_SMALL, Nginx};
 use super::load::{self, Load};
-use super::{Bar, compare, figure, ratio};
+use super::{Bar, compare, compare_after, figure, ratio};
 use crate::measure::{remove, say};
 use modferry_harness::{Outcome, at};
 use std::fs;
@@ -18,6 +18,8 @@ const VERSIONS: usize = 1000;
 const ASKED: usize = 200_000;
 /// Starts that are timed.
 const STARTS: usize = 5;
+/// A server runs for longer than the first seconds, in which nearly every file is asked for for the first time.
+const AFTER: u32 = 9;
 /// nginx that keeps nothing open: with this many files what it keeps open is never the one that is asked for.
 const NGINX_PLAIN: Nginx =
     Nginx { name: "nginx, nothing kept open", http: "sendfile off; access_log off;", workers: 2 };
@@ -49,11 +51,17 @@ pub(super) fn run(server: &Path, directory: &Path, rounds: usize) -> Outcome<()>
         Contender::nginx(directory, &mirror, &NGINX_PLAIN),
     ];
     say(&format!("{ASKED} of its files, 64 connections; wrk -t2, {} s", load::SECONDS));
-    let runs = compare(&contenders, &script, 64, rounds)?;
+    let first = compare(&contenders, &script, 64, rounds)?;
+    say(&format!("the same after {AFTER} s of it"));
+    let later = compare_after(AFTER, &contenders, &script, 64, rounds)?;
     let cpu = |load: &Load| load.cpu * 1e6 / load.requests;
-    ratio("CPU per request / nginx, best for small files", &runs[0], &runs[1], cpu, Bar::AtMost(0.75));
-    ratio("CPU per request / nginx, nothing kept open", &runs[0], &runs[2], cpu, Bar::AtMost(0.75));
-    let most = runs[0].iter().map(|load| load.rss_mib).fold(0.0, f64::max);
+    for (when, runs) in [("the first", &first), ("later", &later)] {
+        for (nginx, name) in [(1, NGINX_SMALL.name), (2, NGINX_PLAIN.name)] {
+            let what = format!("CPU per request, {when} {} s / {name}", load::SECONDS);
+            ratio(&what, &runs[0], &runs[nginx], cpu, Bar::AtMost(0.75));
+        }
+    }
+    let most = later[0].iter().map(|load| load.rss_mib).fold(0.0, f64::max);
     figure("memory after the load, with a cache of 64 MiB", most, "MiB", Bar::AtMost(9.0 + 64.0));
     remove(&mirror)
 }
