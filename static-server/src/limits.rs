@@ -51,19 +51,18 @@ pub const SHORTAGE_REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Memory for small files, unless the user says otherwise, in bytes; all that is kept of a file is counted. As much as holds
 /// 200,000 `.info` of 60 bytes and `.mod` of 90.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Most large files that are kept open, of those that the process may open an eighth at most.
-pub const MAX_KEPT_FILES: usize = 256;
+/// Most large files that are kept open, of those that the process may open an eighth at most: the zips of one large project.
+pub const MAX_KEPT_FILES: usize = 512;
 /// What can change, or can go, is kept this long without looking at it again: an import is seen within that time. nginx does
 /// so for 60 seconds (`open_file_cache_valid`).
 pub const RECHECK_AFTER: Duration = Duration::from_secs(1);
 /// Least and longest time between two looks for connections that have waited too long.
 pub(crate) const SWEEP_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(1);
 
-/// Largest file that is read in one piece and sent with its head, in bytes.
-pub const MAX_SMALL_BYTES: u64 = 64 * 1024;
-/// Largest immutable file whose ETag is computed from what was read, in bytes: up to here that costs less than finding
-/// its line in a manifest, and the value is the same.
-pub const MAX_HASHED_BYTES: u64 = 16 * 1024;
+/// Largest immutable file that is read in one piece, hashed for its ETag and sent with its head, in bytes. Up to here all of that
+/// costs less than to find its line in a manifest, whose hash is the same, and to have the system send it; beyond it, with memory
+/// that has to be had first, it costs more (`tests/bench`, the real client).
+pub const MAX_SMALL_BYTES: u64 = 16 * 1024;
 /// Largest file of those that change that is read whole, in bytes, so that its head and its bytes belong together:
 /// 40,000 versions of one module.
 pub const MAX_CHANGING_BYTES: u64 = 1024 * 1024;

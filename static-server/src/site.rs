@@ -10,7 +10,7 @@ use crate::cut_tile::cut;
 use crate::entity_tag::EntityTag;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_bytes::{Patience, read_whole};
-use crate::limits::{MAX_CHANGING_BYTES, MAX_HASHED_BYTES, MAX_LIST_BYTES_FOR_HINT, MAX_SMALL_BYTES};
+use crate::limits::{MAX_CHANGING_BYTES, MAX_LIST_BYTES_FOR_HINT, MAX_SMALL_BYTES};
 use crate::modified::Modified;
 use crate::plan::Resource;
 use crate::sorted_lines;
@@ -169,8 +169,7 @@ impl Site {
         }
         let bytes = read_whole(&file, size, patience)?;
         let size = bytes.len() as u64;
-        let recorded = if size > MAX_HASHED_BYTES { self.recorded(path, text, size, patience)? } else { None };
-        let tag = recorded.unwrap_or_else(|| EntityTag::File(FileSha256::of(&bytes)));
+        let tag = EntityTag::File(FileSha256::of(&bytes));
         Ok(Found {
             resource: Resource::Here { size, tag: Some(tag), modified },
             bytes: FileBytes::Read(bytes.into()),
