@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -222,6 +222,8 @@ impl Server {
             // At the cap this one waits, and the next ones in the system's queue.
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
             self.start(stream, client, (place, slot), &connections, &watch);
+            // Another thread was woken for the next one as well, and has none yet.
+            yield_now().await;
         }
     }
 
