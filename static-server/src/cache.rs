@@ -27,8 +27,8 @@ use std::time::Instant;
 
 /// Parts with a lock of their own, so that threads do not wait for each other.
 const SHARDS: usize = 8;
-/// What is kept of a file beside its name, tag and bytes, at most: a slot and the eighth of one that the next files have room
-/// in (63 bytes), its place in a table that is half empty after it has grown (12), and what an allocation takes (32).
+/// What is kept of a file beside its name, tag and bytes: a slot and the eighth of one that the next files have room in (63
+/// bytes), its place in a table that is half empty after it has grown (12), and what an allocation takes, rounded up (32).
 const OVERHEAD: u64 = 108;
 /// What is kept apart of a file that is open, that changes or that can go, in one more allocation.
 const APART_BYTES: u64 = size_of::<Apart>() as u64 + 24;
